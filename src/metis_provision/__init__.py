@@ -1,0 +1,1 @@
+"""Takes hosts with an Axelera Metis accelerator from a bare OS to a card that provably works."""

@@ -1,0 +1,1 @@
+"""YAML that is data, and the typed loaders that read it."""

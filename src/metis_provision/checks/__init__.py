@@ -1,0 +1,1 @@
+"""The check catalogue and the pure functions that turn evidence into verdicts."""

@@ -1,0 +1,1 @@
+"""Deploys for pyinfra: the order of operations on a host."""

@@ -1,0 +1,1 @@
+"""The pure plan: settings and survey in, desired state out."""

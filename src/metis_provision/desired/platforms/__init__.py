@@ -1,0 +1,1 @@
+"""What differs between distribution families, one module each, and nowhere else."""

@@ -1,0 +1,1 @@
+"""Facts for pyinfra: one survey per look, each section usable from the pyinfra command line."""

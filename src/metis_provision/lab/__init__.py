@@ -1,0 +1,1 @@
+"""Virtual hosts with a virtual card: for tests, rehearsals and contributors without hardware."""

@@ -1,0 +1,1 @@
+"""Operations for pyinfra: few, coarse, each named for what it means to the operator."""
