@@ -1,0 +1,258 @@
+"""What one look at a host found, as typed values.
+
+A field that is ``None`` was not looked at or could not be read; an empty tuple means looked and found nothing.
+The difference matters: a check answers "unknown" for the first and may fail or pass for the second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Section(StrEnum):
+    """A part of the survey; each is a fact of its own. The active ones touch the card and run in verification only."""
+
+    HOST = "host"
+    KERNELS = "kernels"
+    PCI = "pci"
+    DRIVER = "driver"
+    NODES = "nodes"
+    DKMS = "dkms"
+    ACCOUNTS = "accounts"
+    FILES = "files"
+    PACKAGES = "packages"
+    STATE = "state"
+    LOG = "log"
+    ACCESS = "access"
+    DEVICES = "devices"
+    SELF_TEST = "self-test"
+
+
+PASSIVE = tuple(s for s in Section if s not in {Section.ACCESS, Section.DEVICES, Section.SELF_TEST})
+
+
+@dataclass(frozen=True, slots=True)
+class SurveyRequest:
+    """What to look for: the sections, and the names that the host cannot know by itself."""
+
+    sections: tuple[Section, ...] = PASSIVE
+    paths: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    group: str = "axelera"
+    self_test_model: str | None = None
+    self_test_seconds: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Operating system, machine and clock. ``os_release`` holds /etc/os-release unquoted."""
+
+    os_release: Mapping[str, str] = field(default_factory=dict)
+    rpi_issue: bool = False
+    """/etc/rpi-issue exists: Raspberry Pi OS, which calls itself Debian."""
+    architecture: str = ""
+    """``uname -m`` of the kernel, which may be wider than the userland."""
+    userland: str | None = None
+    """The package manager's architecture (``dpkg --print-architecture``), where it can be asked."""
+    model: str | None = None
+    """/proc/device-tree/model without its NUL."""
+    init: str = "unknown"
+    """``systemd``, ``openrc``, ``sysvinit``, ``busybox`` or ``unknown``: what runs as PID 1."""
+    container: str | None = None
+    """Kind of container (podman, docker, lxc, systemd-nspawn), None on a machine of its own."""
+    boot_id: str | None = None
+    epoch: int | None = None
+    """The host's clock, seconds since 1970."""
+    uid: int | None = None
+    page_size: int | None = None
+    """Bytes."""
+    free_kib: Mapping[str, int] = field(default_factory=dict)
+    """Free space in KiB by directory: /, /usr, /var, /boot, /tmp."""
+    tools: Mapping[str, str] = field(default_factory=dict)
+    """Path by command name, for the commands that later steps need."""
+    secure_boot: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """One kernel on disk. ``headers``: its build tree's Makefile is readable, so a module can be built."""
+
+    release: str
+    running: bool
+    headers: bool
+    module_path: str | None = None
+    """The driver's module file under /lib/modules/<release>, if there is one."""
+    module_version: str | None = None
+    vermagic: str | None = None
+    dmabuf_heaps: bool | None = None
+    """CONFIG_DMABUF_HEAPS_SYSTEM, where the kernel's configuration can be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class PciFunction:
+    """One PCI function: ids are lower-case hexadecimal without 0x, speed in GT/s, width in lanes."""
+
+    bdf: str
+    vendor: str
+    device: str
+    class_code: str
+    """Six hexadecimal digits, for example ``120000``."""
+    revision: str | None = None
+    driver: str | None = None
+    current_speed: float | None = None
+    current_width: int | None = None
+    max_speed: float | None = None
+    max_width: int | None = None
+    path: tuple[str, ...] = ()
+    """BDFs of the bridges above, root port first."""
+    bars: tuple[int, ...] = ()
+    """Sizes in bytes of the BARs that have an address; 0 for one that has none."""
+    config_reads_ff: bool = False
+    """The first configuration bytes read as 0xff: the device is off the bus."""
+    max_payload: int | None = None
+    max_read_request: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """The driver in memory."""
+
+    loaded: bool = False
+    version: str | None = None
+    """/sys/module/<module>/version, or the class's version file."""
+    bound: tuple[str, ...] = ()
+    """BDFs bound to the PCI driver."""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that has a node open."""
+
+    pid: int
+    command: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A character device of one of the card's classes, resolved through sysfs."""
+
+    path: str
+    bdf: str | None
+    device_class: str
+    owner: str
+    group: str
+    mode: str
+    """Four octal digits."""
+    links: tuple[str, ...] = ()
+    """Symbolic links under /dev that lead here."""
+    holders: tuple[Holder, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DkmsBuild:
+    """One line of ``dkms status``: state is added, built, installed, installed-weak or broken."""
+
+    module: str
+    version: str
+    kernel: str | None
+    architecture: str | None
+    state: str
+    remark: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user or group; ``groups`` are names, the primary one included."""
+
+    name: str
+    id: int
+    groups: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """What lies at a path: ``kind`` is file, link, directory, other or absent."""
+
+    path: str
+    kind: str
+    sha256: str | None = None
+    mode: str | None = None
+    owner: str | None = None
+    group: str | None = None
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """A long step on the host: still running under its lock, or ended with a status."""
+
+    name: str
+    running: bool
+    status: int | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try to open a node: as whom, on which node, and what came of it.
+
+    ``result`` is ok, denied, busy, absent or error; ``detail`` the system's own words.
+    """
+
+    who: str
+    node: str
+    result: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """What a tool on the host printed: exit status 127 for a tool that is not there, 124 for one that was cut off."""
+
+    command: str
+    status: int
+    output: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """One look at one host."""
+
+    sections: frozenset[Section] = frozenset()
+    """Sections that were asked for and arrived whole."""
+    complaints: tuple[str, ...] = ()
+    """Lines the parser did not understand, for the support bundle; never a reason to fail."""
+    host: Host = field(default_factory=Host)
+    kernels: tuple[Kernel, ...] = ()
+    pci: tuple[PciFunction, ...] | None = None
+    """Processing accelerators, the ids in the contract, and every bridge above them; not the whole bus."""
+    driver: Driver | None = None
+    nodes: tuple[Node, ...] | None = None
+    dma_heap: Node | None = None
+    dkms: tuple[DkmsBuild, ...] | None = None
+    """None where dkms is not installed."""
+    users: Mapping[str, Account] = field(default_factory=dict)
+    groups: Mapping[str, Account] = field(default_factory=dict)
+    files: Mapping[str, FileState] = field(default_factory=dict)
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """Installed version by package name, for the packages asked for."""
+    receipt: str | None = None
+    """Text of the receipt on the host, None if there is none."""
+    jobs: Mapping[str, JobState] = field(default_factory=dict)
+    log: tuple[str, ...] = ()
+    """Kernel log lines around the card."""
+    attempts: tuple[Attempt, ...] = ()
+    devices: CommandResult | None = None
+    self_test: CommandResult | None = None
+
+    @property
+    def running_kernel(self) -> Kernel | None:
+        """The kernel in memory, if its release could be read."""
+        return next((kernel for kernel in self.kernels if kernel.running), None)
