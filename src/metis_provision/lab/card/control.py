@@ -1,0 +1,88 @@
+"""The card's control socket: one JSON request a line, one JSON answer a line; server's codec and client.
+
+Requests: ``{"fault": NAME, "on": true|false}``, ``{"status": true}``, ``{"faults": true}``. Answers:
+``{"ok": true, ...}`` or ``{"ok": false, "error": "one sentence"}``.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metis_provision.lab.card.faults import FAULTS
+from metis_provision.model.errors import UserError
+
+if TYPE_CHECKING:
+    from metis_provision.lab.card.device import MetisCard
+
+MAX_LINE = 4096
+"""Longest request in bytes; a client that sends more is cut off."""
+
+
+def answer(card: MetisCard, line: bytes, *, connected: bool) -> bytes:
+    """Return the answer to one request; whatever is wrong with it is said in the answer."""
+    try:
+        content = {"ok": True, **_carry_out(card, json.loads(line), connected=connected)}
+    except RecursionError:
+        content = {"ok": False, "error": "The request is nested too deeply."}
+    except ValueError as error:
+        content = {"ok": False, "error": f"The request is not understood: {error}."}
+    return json.dumps(content).encode() + b"\n"
+
+
+def _carry_out(card: MetisCard, request: object, *, connected: bool) -> dict[str, object]:
+    match request:
+        case {"fault": str(name), "on": bool(on), **rest} if not rest:
+            if name not in FAULTS:
+                raise ValueError(f"no fault is called {name!r}, known are {', '.join(FAULTS)}")
+            card.set_fault(name, on)
+            return {"faults": sorted(card.faults)}
+        case {"status": True, **rest} if not rest:
+            return {"connected": connected, **card.status()}
+        case {"faults": True, **rest} if not rest:
+            return {"table": [describe(name) for name in FAULTS]}
+    raise ValueError('send {"status": true}, {"faults": true} or {"fault": NAME, "on": true}')
+
+
+def describe(name: str) -> dict[str, str]:
+    """Return one row of the fault table as text; KeyError for an unknown name."""
+    fault = FAULTS[name]
+    return {"name": fault.name, "description": fault.description, "visible": fault.visible}
+
+
+class CardControl:
+    """Client of a card's control socket; each call is a connection of its own."""
+
+    def __init__(self, path: str | Path, timeout: float = 10.0) -> None:
+        """Talk to the card behind ``path``; ``timeout`` in seconds is for each answer."""
+        self._path = Path(path)
+        self._timeout = timeout
+
+    def fault(self, name: str, on: bool = True) -> dict[str, Any]:
+        """Switch a fault and return those that are on; UserError if the card refuses or is not there."""
+        return self._ask({"fault": name, "on": on})
+
+    def status(self) -> dict[str, Any]:
+        """Return the card's state; UserError if it is not there."""
+        return self._ask({"status": True})
+
+    def faults(self) -> list[dict[str, str]]:
+        """Return the table of faults the running card knows."""
+        table: list[dict[str, str]] = self._ask({"faults": True})["table"]
+        return table
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
+                stream.settimeout(self._timeout)
+                stream.connect(str(self._path))
+                stream.sendall(json.dumps(request).encode() + b"\n")
+                with stream.makefile("rb") as lines:
+                    content = json.loads(lines.readline())
+        except (OSError, ValueError) as error:
+            raise UserError(f"The virtual card does not answer on {self._path}: {error}.") from error
+        if not content.get("ok"):
+            raise UserError(f"The virtual card on {self._path} refused: {content.get('error')}")
+        return {key: value for key, value in content.items() if key != "ok"}

@@ -1,0 +1,334 @@
+"""What the card does: registers, shared control area, jobs, and the faults that bend all of it.
+
+Nothing here knows sockets. Guest memory and interrupts are given from outside, so tests play the host.
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+from metis_provision.lab.card import registers as reg
+from metis_provision.lab.card.compute import Matrix, matrix, multiply
+from metis_provision.lab.card.config_space import ConfigSpace, Identity
+from metis_provision.lab.card.faults import Behaviour, behaviour_under
+from metis_provision.lab.card.memory import DmaError
+from metis_provision.lab.card.profiles import Profile
+from metis_provision.lab.card.registers import Bar0, Opcode, State, Status
+
+REGION_BAR0 = 0
+REGION_BAR2 = 2
+REGION_CONFIG = 7
+BAR_SIZES = (reg.BAR0_SIZE, 0, reg.BAR2_SIZE, 0, 0, 0)
+REGION_SIZES = {REGION_BAR0: reg.BAR0_SIZE, REGION_BAR2: reg.BAR2_SIZE, REGION_CONFIG: 0x1000}
+
+VECTOR_OF: dict[int, int] = {
+    Opcode.LOAD_WEIGHTS: reg.VECTOR_DMA_READ,
+    Opcode.MULTIPLY: reg.VECTOR_KERNEL,
+    Opcode.SET_CLOCK: reg.VECTOR_MESSAGE,
+    Opcode.SET_MVM: reg.VECTOR_MESSAGE,
+}
+# A driver may store to any register; only these reach the card, the rest of the block is read-only.
+WRITABLE_REGISTERS = frozenset({Bar0.DOORBELL, Bar0.ABORT})
+BLOCK_START, BLOCK_END = Bar0.MAGIC, 0x900
+
+
+class Memory(Protocol):
+    """Guest memory by bus address; both raise DmaError where the card may not go."""
+
+    def read(self, address: int, count: int) -> bytes:
+        """Return ``count`` bytes."""
+
+    def write(self, address: int, data: bytes) -> None:
+        """Store ``data``."""
+
+
+class AccessError(Exception):
+    """An access outside a region; ``errno`` is what the other side is told."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.errno = errno.EINVAL
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the card has done since it was started, across resets and connections."""
+
+    resets: int = 0
+    doorbells: int = 0
+    products: int = 0
+    interrupts: int = 0
+    dma_read_bytes: int = 0
+    dma_written_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as the driver wrote it; addresses are bus addresses."""
+
+    opcode: int
+    input: int
+    output: int
+    rows: int
+    cols: int
+    cores: int
+    value: int
+    sequence: int
+
+    @classmethod
+    def parse(cls, raw: bytes) -> Job | None:
+        """Return the job in ``raw``, or None if none is there."""
+        magic, *values, _ = struct.unpack(reg.JOB_FORMAT, raw)
+        return cls(*values) if magic == reg.JOB_MAGIC else None
+
+
+class MetisCard:
+    """A card: configuration space, two BARs, one job at a time."""
+
+    def __init__(self, profile: Profile, memory: Memory, interrupt: Callable[[int], None]) -> None:
+        """Power the card on; ``interrupt`` raises one MSI vector."""
+        self.profile = profile
+        self.counters = Counters()
+        self.config = ConfigSpace(
+            Identity(),
+            BAR_SIZES,
+            link_width=profile.link_width,
+            link_speed=profile.link_speed,
+            msi_vectors=reg.MSI_VECTORS,
+        )
+        self._memory = memory
+        self._interrupt = interrupt
+        self._faults: frozenset[str] = frozenset()
+        self._behaviour = Behaviour()
+        self._bar0 = bytearray(reg.BAR0_SIZE)
+        self._bar2 = bytearray(reg.BAR2_SIZE)
+        self._start()
+
+    def _start(self) -> None:
+        """Bring everything a reset touches to its state after power-on, firmware up."""
+        self.config.reset()
+        self._bar0[:] = bytes(reg.BAR0_SIZE)
+        self._bar2[: reg.SHARED_SIZE] = shared_area()
+        self._weights: Matrix | None = None
+        self._clock_mhz = reg.CLOCKS_MHZ[-1]
+        self._mvm_percent = 100
+        self._state = State.IDLE
+        self._rung = False
+        self._follow_faults()
+
+    def reset(self) -> None:
+        """Do what a bus reset does; faults stay, they are outside the card's power."""
+        self.counters.resets += 1
+        self._start()
+
+    @property
+    def faults(self) -> frozenset[str]:
+        """Names of the faults that are on."""
+        return self._faults
+
+    def set_fault(self, name: str, on: bool) -> None:
+        """Switch a fault; KeyError for one that is not in the table."""
+        behaviour_under({name})
+        self._faults = self._faults | {name} if on else self._faults - {name}
+        self._follow_faults()
+
+    def _follow_faults(self) -> None:
+        self._behaviour = behaviour_under(self._faults)
+        self.config.train_link(self._behaviour.link_width or self.profile.link_width)
+
+    def status(self) -> dict[str, object]:
+        """Return what the control socket reports, ready for JSON."""
+        return {
+            "profile": self.profile.name,
+            "faults": sorted(self._faults),
+            "state": self._state.name.lower(),
+            "link_width": self.config.link_width,
+            "link_speed": self.config.link_speed,
+            "bus_master": self.config.bus_master,
+            "host_announced": self._host_buffer() is not None,
+            "clock_mhz": self._clock_mhz,
+            "mvm_percent": self._mvm_percent,
+            "counters": asdict(self.counters),
+        }
+
+    def read(self, region: int, offset: int, count: int) -> bytes:
+        """Return bytes of a region; AccessError outside of it."""
+        _check(region, offset, count)
+        if region == REGION_CONFIG:
+            return self.config.read(offset, count)
+        if not self._behaviour.answers:
+            return b"\xff" * count
+        if region == REGION_BAR0:
+            return self._read_registers(offset, count)
+        if not self._behaviour.firmware and offset < reg.SHARED_SIZE:
+            hidden = min(count, reg.SHARED_SIZE - offset)
+            return bytes(hidden) + self._bar2[offset + hidden : offset + count]
+        return bytes(self._bar2[offset : offset + count])
+
+    def write(self, region: int, offset: int, data: bytes) -> None:
+        """Store to a region; AccessError outside of it. A job that this starts waits for ``work``."""
+        _check(region, offset, len(data))
+        if region == REGION_CONFIG:
+            self.config.write(offset, data)
+        elif not self._behaviour.answers:
+            return
+        elif region == REGION_BAR2:
+            self._bar2[offset : offset + len(data)] = data
+        elif BLOCK_START <= offset < BLOCK_END:
+            self._write_register(offset, data)
+        else:
+            self._bar0[offset : offset + len(data)] = data
+
+    def _read_registers(self, offset: int, count: int) -> bytes:
+        values = bytearray(self._bar0)
+        if self._behaviour.firmware:
+            for register, value in self._registers().items():
+                struct.pack_into("<I", values, register, value)
+        return bytes(values[offset : offset + count])
+
+    def _registers(self) -> dict[Bar0, int]:
+        major, minor, patch = self.profile.firmware
+        board_major, board_minor = self.profile.board_controller
+        temperatures = (Bar0.TEMP_BOARD, Bar0.TEMP_CORE0, Bar0.TEMP_CORE1, Bar0.TEMP_CORE2, Bar0.TEMP_CORE3)
+        return {
+            Bar0.MAGIC: reg.BLOCK_MAGIC,
+            Bar0.LAYOUT: reg.BLOCK_LAYOUT,
+            Bar0.FIRMWARE: major << 16 | minor << 8 | patch,
+            Bar0.BOARD_CONTROLLER: board_major << 8 | board_minor,
+            Bar0.MEMORY_MIB: self.profile.memory_mib,
+            Bar0.BOARD: self.profile.board,
+            Bar0.CLOCK_MHZ: self._clock_mhz,
+            Bar0.MVM_PERCENT: self._mvm_percent,
+            Bar0.STATE: self._state,
+            **dict(zip(temperatures, self.profile.temperatures, strict=True)),
+        }
+
+    def _write_register(self, offset: int, data: bytes) -> None:
+        if offset not in WRITABLE_REGISTERS or len(data) != 4 or not self._behaviour.firmware:
+            return
+        if offset == Bar0.ABORT:
+            self._rung = False
+            self._state = State.IDLE
+        elif self._state is not State.BUSY:
+            self.counters.doorbells += 1
+            self._state = State.BUSY
+            self._rung = True
+
+    def work(self) -> None:
+        """Do the job a doorbell started, if any; called once the doorbell's write has been answered."""
+        if not self._rung:
+            return
+        self._rung = False
+        host = self._host_buffer()
+        if host is None or not self.config.bus_master:
+            self._state = State.NO_HOST
+            return
+        try:
+            self._run(host)
+        except DmaError:
+            self._state = State.DMA_FAULT
+
+    def _host_buffer(self) -> int | None:
+        """Bus address of the buffer the driver announced, or None; the driver may have moved the area."""
+        control, _, target, length = struct.unpack_from(reg.HOST_AREA_FORMAT, self._bar2, reg.HOST_AREA)
+        announced = control == reg.HOST_AREA_ANNOUNCED and length >= reg.DATA
+        return target if announced else None
+
+    def _run(self, host: int) -> None:
+        job = Job.parse(self._fetch(host + reg.JOB, reg.JOB_SIZE))
+        if job is None:
+            self._state = State.IDLE
+            return
+        if job.opcode == Opcode.MULTIPLY and not self._behaviour.finishes:
+            return
+        started = time.perf_counter_ns()
+        try:
+            status = self._carry_out(job)
+        except DmaError:
+            status = Status.BAD_ADDRESS
+        taken = time.perf_counter_ns() - started
+        done = struct.pack(reg.COMPLETION_FORMAT, job.sequence, status, taken)
+        # The sequence is what the driver looks at: it may change only after the rest is in place.
+        self._store(host + reg.COMPLETION + 4, done[4:])
+        self._store(host + reg.COMPLETION, done[:4])
+        self._state = State.IDLE
+        self.counters.interrupts += 1
+        self._interrupt(VECTOR_OF.get(job.opcode, reg.VECTOR_KERNEL))
+
+    def _carry_out(self, job: Job) -> Status:
+        match job.opcode:
+            case Opcode.LOAD_WEIGHTS:
+                return self._load(job)
+            case Opcode.MULTIPLY:
+                return self._multiply(job)
+            case Opcode.SET_CLOCK if job.value in reg.CLOCKS_MHZ:
+                self._clock_mhz = job.value
+            case Opcode.SET_MVM if 1 <= job.value <= 100:
+                self._mvm_percent = job.value
+            case Opcode.SET_CLOCK | Opcode.SET_MVM:
+                return Status.BAD_VALUE
+            case _:
+                return Status.BAD_OPCODE
+        return Status.OK
+
+    def _load(self, job: Job) -> Status:
+        limit = range(1, reg.MAX_DIMENSION + 1)
+        if job.rows not in limit or job.cols not in limit:
+            return Status.BAD_SHAPE
+        weights = self._fetch(job.input, job.rows * job.cols)
+        self._bar2[reg.WEIGHTS : reg.WEIGHTS + len(weights)] = weights
+        self._weights = matrix(weights, job.rows, job.cols)
+        return Status.OK
+
+    def _multiply(self, job: Job) -> Status:
+        if self._weights is None:
+            return Status.NO_WEIGHTS
+        shape = (len(self._weights), len(self._weights[0]))
+        if (job.rows, job.cols) != shape or not 1 <= job.cores <= reg.CORES:
+            return Status.BAD_SHAPE
+        answer = multiply(self._weights, self._fetch(job.input, job.cols))
+        self._store(job.output, answer if self._behaviour.right_answers else one_byte_wrong(answer))
+        self.counters.products += 1
+        return Status.OK
+
+    def _fetch(self, address: int, count: int) -> bytes:
+        data = self._memory.read(address, count)
+        self.counters.dma_read_bytes += count
+        return data
+
+    def _store(self, address: int, data: bytes) -> None:
+        self._memory.write(address, data)
+        self.counters.dma_written_bytes += len(data)
+
+
+def shared_area() -> bytes:
+    """Return the shared control area as firmware leaves it once it has come up."""
+    area = bytearray(reg.SHARED_SIZE)
+    struct.pack_into("<H", area, reg.SHARED_CONTROL, reg.SHARED_CONTROL_MAGIC)
+    struct.pack_into("<I", area, reg.SHARED_DMA_VM, reg.SHARED_DMA_VM_MAGIC)
+    for offset, magic, size, place in (
+        (reg.SHARED_HOST_DRIVER, reg.SHARED_HOST_DRIVER_MAGIC, reg.HOST_AREA_SIZE, reg.HOST_AREA),
+        (reg.SHARED_DESCRIPTORS, reg.SHARED_DESCRIPTORS_MAGIC, 0x100, 0x500),
+        (reg.SHARED_VMSI, reg.SHARED_VMSI_MAGIC, 0x100, 0x600),
+    ):
+        struct.pack_into(reg.REFERENCE_FORMAT, area, offset, magic, 1, 0, size, place, 0, 0, 0, 0)
+    return bytes(area)
+
+
+def one_byte_wrong(answer: bytes) -> bytes:
+    """Return ``answer`` with one bit of its middle byte turned over."""
+    middle = len(answer) // 2
+    return answer[:middle] + bytes([answer[middle] ^ 0x01]) + answer[middle + 1 :]
+
+
+def _check(region: int, offset: int, count: int) -> None:
+    size = REGION_SIZES.get(region)
+    if size is None:
+        raise AccessError(f"the card has no region {region}")
+    if offset + count > size:
+        raise AccessError(f"{count} bytes at {offset:#x} leave region {region}")

@@ -1,0 +1,150 @@
+"""Every offset, magic and code shared by the virtual card and the stand-in driver.
+
+This is the one place they are decided; ``standin/driver/metis_regs.h`` says the same in C and a test holds the
+two together. What the vendor's own driver looks for (``SHARED_*``, ``VECTOR_*``, BAR sizes) comes from
+``catalog/contract.yml``; the register block, jobs and opcodes are the stand-in's own, because a real card's are
+nobody's business here. The block sits in the upper half of BAR0, out of the way of a driver that pokes the lower.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+BAR0_SIZE = 0x1000
+BAR2_SIZE = 0x2000000
+HOST_BUFFER_SIZE = 0x200000
+"""Coherent DMA memory the driver gives the card, in bytes."""
+
+MSI_VECTORS = 32
+VECTOR_KERNEL = 0
+VECTOR_DMA_READ = 4
+VECTOR_MESSAGE = 12
+
+SHARED_SIZE = 0x1000
+"""Length of the shared control area at the start of BAR2, in bytes."""
+SHARED_CONTROL = 0x0
+SHARED_CONTROL_MAGIC = 0xFD1F
+SHARED_DMA_VM = 0x218
+SHARED_DMA_VM_MAGIC = 0xC1A0C1A0
+SHARED_HOST_DRIVER = 0x2B8
+SHARED_HOST_DRIVER_MAGIC = 0xBAC1
+SHARED_DESCRIPTORS = 0x2D0
+SHARED_DESCRIPTORS_MAGIC = 0xD4D4
+SHARED_VMSI = 0x2E8
+SHARED_VMSI_MAGIC = 0xB5B5
+
+REFERENCE_FORMAT = "<HBBIQHHHH"
+"""A reference to an area: magic, major, minor, size, offset from BAR2, area number, three unused."""
+REFERENCE_OFFSET = 8
+"""Where in a reference the area's offset from BAR2 stands."""
+
+HOST_AREA = 0x400
+"""Where this card puts its host-driver area; a driver takes the place from the reference."""
+HOST_AREA_FORMAT = "<IIQI"
+HOST_AREA_CONTROL = 0
+HOST_AREA_TARGET = 8
+HOST_AREA_LENGTH = 16
+HOST_AREA_SIZE = 20
+HOST_AREA_ANNOUNCED = 1
+
+WEIGHTS = 0x100000
+"""Where in BAR2 loaded weights are kept."""
+
+BLOCK_MAGIC = 0x53544E44
+BLOCK_LAYOUT = 1
+
+
+class Bar0(IntEnum):
+    """Registers of the stand-in block, 32 bits each, offsets from BAR0."""
+
+    MAGIC = 0x800
+    LAYOUT = 0x804
+    FIRMWARE = 0x808  # major << 16 | minor << 8 | patch
+    BOARD_CONTROLLER = 0x80C  # major << 8 | minor
+    MEMORY_MIB = 0x810
+    BOARD = 0x814
+    CLOCK_MHZ = 0x818
+    MVM_PERCENT = 0x81C
+    TEMP_BOARD = 0x820  # thousandths of a degree Celsius, the four cores after it
+    TEMP_CORE0 = 0x824
+    TEMP_CORE1 = 0x828
+    TEMP_CORE2 = 0x82C
+    TEMP_CORE3 = 0x830
+    STATE = 0x838
+    DOORBELL = 0x840  # a write of any value starts the job in the host buffer
+    ABORT = 0x844  # a write of any value forgets the job that runs
+
+
+class Board(IntEnum):
+    """What ``Bar0.BOARD`` says."""
+
+    M2 = 1
+    PCIE = 2
+
+
+class State(IntEnum):
+    """What ``Bar0.STATE`` says."""
+
+    IDLE = 0
+    BUSY = 1
+    NO_HOST = 2  # a doorbell rang before a driver announced its buffer
+    DMA_FAULT = 3  # the job or its completion could not be reached in host memory
+
+
+class Opcode(IntEnum):
+    """What a job asks for."""
+
+    LOAD_WEIGHTS = 1  # rows x cols int8 from `input`
+    MULTIPLY = 2  # cols int8 from `input`, rows little-endian int32 to `output`
+    SET_CLOCK = 3  # `value` in MHz
+    SET_MVM = 4  # `value` in percent
+
+
+class Status(IntEnum):
+    """How a job ended."""
+
+    OK = 0
+    BAD_OPCODE = 1
+    BAD_SHAPE = 2
+    BAD_ADDRESS = 3
+    NO_WEIGHTS = 4
+    BAD_VALUE = 5
+
+
+JOB = 0x0
+"""Where in the host buffer the job stands."""
+JOB_MAGIC = 0x4D4A4F42
+JOB_FORMAT = "<IIQQIIIIII"
+"""Magic, opcode, input and output (DMA addresses), rows, cols, cores, value, sequence, unused."""
+JOB_SIZE = 48
+
+COMPLETION = 0x40
+"""Where in the host buffer the card writes how the job ended."""
+COMPLETION_FORMAT = "<IIQ"
+"""Sequence of the job, status, time the card took in nanoseconds."""
+COMPLETION_SIZE = 16
+
+DATA = 0x1000
+"""Where in the host buffer a program's data begins."""
+
+MAX_DIMENSION = 1024
+CORES = 4
+CLOCKS_MHZ = (100, 200, 400, 600, 700, 800)
+
+
+def c_macros() -> dict[str, int]:
+    """Return every ``#define`` that ``metis_regs.h`` must hold, by name."""
+    names = {
+        name: value
+        for name, value in globals().items()
+        if name.isupper() and isinstance(value, int) and not name.startswith("_")
+    }
+    for prefix, group in (
+        ("BAR0", Bar0),
+        ("BOARD", Board),
+        ("STATE", State),
+        ("OP", Opcode),
+        ("STATUS", Status),
+    ):
+        names |= {f"{prefix}_{member.name}": int(member) for member in group}
+    return {f"METIS_{name}": value for name, value in names.items()}
