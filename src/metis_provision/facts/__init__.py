@@ -1,1 +1,37 @@
 """Facts for pyinfra: one survey per look, each section usable from the pyinfra command line."""
+
+from metis_provision.facts.survey import (
+    MetisAccess,
+    MetisAccounts,
+    MetisDevices,
+    MetisDkms,
+    MetisDriver,
+    MetisFiles,
+    MetisHost,
+    MetisKernels,
+    MetisLog,
+    MetisNodes,
+    MetisPackages,
+    MetisPci,
+    MetisSelfTest,
+    MetisState,
+    MetisSurvey,
+)
+
+__all__ = [
+    "MetisAccess",
+    "MetisAccounts",
+    "MetisDevices",
+    "MetisDkms",
+    "MetisDriver",
+    "MetisFiles",
+    "MetisHost",
+    "MetisKernels",
+    "MetisLog",
+    "MetisNodes",
+    "MetisPackages",
+    "MetisPci",
+    "MetisSelfTest",
+    "MetisState",
+    "MetisSurvey",
+]

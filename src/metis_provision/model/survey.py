@@ -6,9 +6,12 @@ The difference matters: a check answers "unknown" for the first and may fail or 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field, fields, is_dataclass
 from enum import StrEnum
+from typing import TypeAlias, Union
+
+JsonValue: TypeAlias = Union[bool, int, float, str, "list[JsonValue]", "dict[str, JsonValue]", None]
 
 
 class Section(StrEnum):
@@ -110,7 +113,7 @@ class PciFunction:
     path: tuple[str, ...] = ()
     """BDFs of the bridges above, root port first."""
     bars: tuple[int, ...] = ()
-    """Sizes in bytes of the BARs that have an address; 0 for one that has none."""
+    """Bytes by BAR number, six where they could be read; 0 for one that does not exist or has no address."""
     config_reads_ff: bool = False
     """The first configuration bytes read as 0xff: the device is off the bus."""
     max_payload: int | None = None
@@ -148,10 +151,12 @@ class Node:
     owner: str
     group: str
     mode: str
-    """Four octal digits."""
+    """Four octal digits; empty, like owner and group, where the kernel has the device but /dev lacks the node."""
     links: tuple[str, ...] = ()
     """Symbolic links under /dev that lead here."""
     holders: tuple[Holder, ...] = ()
+    holders_known: bool = True
+    """False where only root could have seen who holds it: no holders then means nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,9 +248,13 @@ class Survey:
     files: Mapping[str, FileState] = field(default_factory=dict)
     packages: Mapping[str, str] = field(default_factory=dict)
     """Installed version by package name, for the packages asked for."""
+    package_manager: str | None = None
+    """``dpkg``, ``rpm``, ``pacman`` or ``apk``: who answered for the packages; None if nobody could."""
     receipt: str | None = None
     """Text of the receipt on the host, None if there is none."""
     jobs: Mapping[str, JobState] = field(default_factory=dict)
+    locked: bool | None = None
+    """Somebody holds the lock of all runs on this host."""
     log: tuple[str, ...] = ()
     """Kernel log lines around the card."""
     attempts: tuple[Attempt, ...] = ()
@@ -256,3 +265,22 @@ class Survey:
     def running_kernel(self) -> Kernel | None:
         """The kernel in memory, if its release could be read."""
         return next((kernel for kernel in self.kernels if kernel.running), None)
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the survey as JSON types; pyinfra prints facts with it."""
+        return {item.name: plain(getattr(self, item.name)) for item in fields(self)}
+
+
+def plain(value: object) -> JsonValue:
+    """Turn a value of this module into JSON types: dataclasses and mappings to dicts, tuples and sets to lists."""
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    if is_dataclass(value):
+        return {item.name: plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, Set):
+        return [plain(item) for item in sorted(value)]
+    if isinstance(value, Iterable):
+        return [plain(item) for item in value]
+    raise TypeError(f"{type(value).__name__} has no form in JSON")

@@ -1,0 +1,890 @@
+#!/bin/sh
+# Looks at one host and prints what it sees as lines; changes nothing on it. script.py puts the METIS_* values in front.
+#
+# Output: "@survey 1 <sections>", then per section "@begin S", rows of tab-separated fields, "@end S" (or
+# "@failed S <why>" when it could not look), and "@complete". A section without its end was cut off.
+# METIS_ROOT, empty on a host, lets a test put a tree of its own in the place of /sys, /proc, /dev and the rest.
+
+set -u
+: "${METIS_SECTIONS:=}" "${METIS_PATHS:=}" "${METIS_USERS:=}" "${METIS_GROUPS:=}" "${METIS_PACKAGES:=}"
+: "${METIS_GROUP:=}" "${METIS_MODEL:=}" "${METIS_SECONDS:=2}"
+ROOT=${METIS_ROOT:-}
+LC_ALL=C
+# An ssh command of an unprivileged user has no sbin in its path.
+PATH=${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin
+export LC_ALL PATH
+unset CDPATH ENV LS_COLORS POSIXLY_CORRECT
+TAB=$(printf '\t')
+NL='
+'
+
+# ---- output
+
+squash() { # value: SQUASHED is it without the characters that have a meaning in the output
+    SQUASHED=$1
+    while :; do
+        case $SQUASHED in
+            *"$TAB"*) SQUASHED="${SQUASHED%%"$TAB"*}?${SQUASHED#*"$TAB"}" ;;
+            *"$NL"*) SQUASHED="${SQUASHED%%"$NL"*}?${SQUASHED#*"$NL"}" ;;
+            *) return 0 ;;
+        esac
+    done
+}
+
+put() { # fields of one row
+    put_row=''
+    for put_field; do
+        case $put_field in
+            *"$TAB"* | *"$NL"*) squash "$put_field" && put_field=$SQUASHED ;;
+        esac
+        put_row="$put_row$TAB$put_field"
+    done
+    printf '%s\n' "${put_row#"$TAB"}"
+}
+
+put_lines() { # leading fields; standard input becomes the last field, line by line
+    while IFS= read -r put_line || [ -n "$put_line" ]; do
+        put "$@" "$put_line"
+    done
+}
+
+# ---- small looks without a fork
+
+first_line() { # file: FIRST is its first line
+    FIRST=''
+    { IFS= read -r FIRST <"$1"; } 2>/dev/null
+    [ -n "$FIRST" ]
+}
+
+join_words() { # JOINED: the words with one space between them
+    JOINED=$*
+}
+
+has() {
+    command -v "$1" >/dev/null 2>&1
+}
+
+real_directory() { # directory: REAL is its physical path
+    cd -P "$1" 2>/dev/null || return 1
+    REAL=$PWD
+    cd /
+}
+
+is_bdf() {
+    case $1 in
+        *[0-9a-f]:[0-9a-f][0-9a-f]:[0-9a-f][0-9a-f].[0-7]) return 0 ;;
+    esac
+    return 1
+}
+
+limit() { # seconds command...: exit status 124 when it was cut off
+    limit_seconds=$1
+    shift
+    case $TIMEOUT in
+        kill) timeout -k 2 "$limit_seconds" "$@" ;;
+        plain) timeout "$limit_seconds" "$@" ;;
+        *) "$@" ;;
+    esac
+}
+
+choose_timeout() {
+    TIMEOUT=none
+    if ! has timeout; then
+        return 0
+    elif timeout -k 1 5 true 2>/dev/null; then
+        TIMEOUT='kill'
+    elif timeout 5 true 2>/dev/null; then
+        TIMEOUT=plain
+    fi
+}
+
+# ---- host
+
+TOOLS='dkms depmod modprobe modinfo lsmod lspci udevadm systemctl rc-service rc-update flock timeout sha256sum
+stat setpriv runuser su sudo getent groupadd useradd usermod gpasswd addgroup adduser dpkg dpkg-query apt-get dnf yum rpm zypper
+pacman apk emerge make gcc cc tar gzip xz zstd curl wget python3 mokutil openssl update-initramfs dracut mkinitcpio
+mkinitfs axdevice axrunmodel podman docker dtoverlay'
+
+see_init() {
+    if [ -d "$ROOT/run/systemd/system" ]; then
+        put init systemd
+    elif [ -d "$ROOT/run/openrc" ]; then
+        put init openrc
+    else
+        first_line "$ROOT/proc/1/comm"
+        see_init_link=$(readlink "$ROOT/proc/1/exe" 2>/dev/null || readlink "$ROOT/sbin/init" 2>/dev/null)
+        put init "${FIRST:-unknown}" "$see_init_link"
+    fi
+}
+
+see_container() {
+    if first_line "$ROOT/run/systemd/container"; then
+        put container "$FIRST"
+    elif [ -e "$ROOT/run/.containerenv" ]; then
+        put container podman
+    elif [ -e "$ROOT/.dockerenv" ]; then
+        put container docker
+    elif [ -r "$ROOT/proc/1/environ" ]; then
+        tr '\0' '\n' <"$ROOT/proc/1/environ" 2>/dev/null | while IFS= read -r see_variable; do
+            case $see_variable in container=?*) put container "${see_variable#container=}" ;; esac
+        done
+    fi
+}
+
+see_page_size() {
+    while read -r see_key see_number see_rest; do
+        if [ "$see_key" = KernelPageSize: ]; then
+            put page_size "$((see_number * 1024))"
+            return 0
+        fi
+    done 2>/dev/null <"$ROOT/proc/self/smaps"
+    has getconf && put page_size "$(getconf PAGESIZE)"
+}
+
+see_space() {
+    set --
+    for see_directory in / /usr /var /boot /tmp; do
+        [ -d "$ROOT$see_directory" ] || continue
+        put space_of "$see_directory"
+        set -- "$@" "$ROOT$see_directory"
+    done
+    [ $# -eq 0 ] || limit 10 df -P -k "$@" 2>/dev/null | put_lines space
+}
+
+see_secure_boot() {
+    if [ ! -d "$ROOT/sys/firmware/efi" ]; then
+        put efi no
+        return 0
+    fi
+    put efi yes
+    see_variable=$ROOT/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c
+    # shellcheck disable=SC2046 # words of decimal digits
+    join_words $(od -An -v -tu1 "$see_variable" 2>/dev/null)
+    put secure_boot "$JOINED"
+}
+
+see_userland() {
+    if has dpkg; then
+        put userland "$(dpkg --print-architecture 2>/dev/null)"
+    elif has apk; then
+        put userland "$(apk --print-arch 2>/dev/null)"
+    elif has rpm; then
+        put userland "$(rpm -E %_arch 2>/dev/null)"
+    fi
+}
+
+section_host() {
+    for see_file in "$ROOT/etc/os-release" "$ROOT/usr/lib/os-release"; do
+        [ -r "$see_file" ] || continue
+        put_lines os_release <"$see_file"
+        break
+    done
+    [ ! -e "$ROOT/etc/rpi-issue" ] || put rpi_issue
+    put architecture "$(uname -m)"
+    see_userland
+    [ ! -r "$ROOT/proc/device-tree/model" ] || put model "$(tr -d '\0' <"$ROOT/proc/device-tree/model")"
+    see_init
+    see_container
+    first_line "$ROOT/proc/sys/kernel/random/boot_id" && put boot_id "$FIRST"
+    put epoch "$(date +%s)"
+    put uid "$UID_"
+    see_page_size
+    see_space
+    for see_tool in $TOOLS; do
+        see_path=$(command -v "$see_tool" 2>/dev/null) && put tool "$see_tool" "$see_path"
+    done
+    see_secure_boot
+}
+
+# ---- kernels
+
+find_module() { # directory of a kernel's modules: MODULE is the driver's file in it
+    for MODULE in "$1"/updates/dkms/metis.ko* "$1"/updates/metis.ko* "$1"/extra/metis.ko* "$1"/kernel/extra/metis.ko* \
+        "$1"/extra/*/metis.ko* "$1"/weak-updates/metis.ko*; do
+        case $MODULE in *.ko | *.ko.xz | *.ko.zst | *.ko.gz) ;; *) continue ;; esac
+        [ ! -f "$MODULE" ] || return 0
+    done
+    MODULE=$(grep -m 1 -o -E '^[^:]*/metis\.ko[^:]*' "$1/modules.dep" 2>/dev/null) || return 1
+    MODULE=$1/$MODULE
+    [ -f "$MODULE" ]
+}
+
+see_module() { # release, directory
+    find_module "$2" || return 0
+    put module "$1" "${MODULE#"$ROOT"}"
+    has modinfo || return 0
+    limit 10 modinfo "$MODULE" 2>/dev/null | while read -r see_key see_value; do
+        case $see_key in version: | vermagic:) put modinfo "$1" "$see_key" "$see_value" ;; esac
+    done
+}
+
+see_heaps() { # release, directory
+    for see_file in "$ROOT/boot/config-$1" "$2/config"; do
+        [ -r "$see_file" ] || continue
+        see_option=$(grep -m 1 '^CONFIG_DMABUF_HEAPS_SYSTEM=' "$see_file" 2>/dev/null)
+        [ $? -gt 1 ] || put heaps "$1" "${see_option:-n}"
+        return 0
+    done
+    [ "$1" = "$see_running" ] && [ -r "$ROOT/proc/config.gz" ] && has gzip || return 0
+    put heaps "$1" "$(gzip -dc <"$ROOT/proc/config.gz" | grep -m 1 '^CONFIG_DMABUF_HEAPS_SYSTEM=' || echo n)"
+}
+
+section_kernels() {
+    first_line "$ROOT/proc/sys/kernel/osrelease" || FIRST=$(uname -r)
+    see_running=$FIRST
+    put running "$see_running"
+    for see_directory in "$ROOT"/lib/modules/*; do
+        see_release=${see_directory##*/}
+        # Build trees and leftovers of removed kernels lie here too; a kernel brings a list of what it has built in.
+        [ -e "$see_directory/modules.builtin" ] || [ -d "$see_directory/kernel" ] ||
+            { [ -d "$see_directory" ] && [ "$see_release" = "$see_running" ]; } || continue
+        put kernel "$see_release"
+        [ ! -r "$see_directory/build/Makefile" ] || put headers "$see_release"
+        see_module "$see_release" "$see_directory"
+        see_heaps "$see_release" "$see_directory"
+    done
+    [ -d "$ROOT/lib/modules/$see_running" ] || see_heaps "$see_running" "$ROOT/lib/modules/$see_running"
+}
+
+# ---- pci
+
+is_ours() { # vendor, device, class: an id that somebody calls Axelera, as the vendor's driver or documents do
+    case $1:$2 in
+        0x1f9d:* | 0x1234:0x202[345]) return 0 ;;
+        0x1e81:* | 0x1f0f:*) case $3 in 0x1200*) return 0 ;; esac ;;
+    esac
+    return 1
+}
+
+is_of_interest() { # vendor, device, class
+    case $3 in 0x1200*) return 0 ;; esac
+    case $1:$2 in
+        0x1f9d:* | 0x1e81:* | 0x1f0f:* | 0x1e60:* | 0x16c3:0xabcd | 0x1234:0x202[345]) return 0 ;;
+    esac
+    return 1
+}
+
+read_ids() { # directory of a function: VENDOR DEVICE CLASS
+    first_line "$1/vendor"
+    VENDOR=$FIRST
+    first_line "$1/device"
+    DEVICE=$FIRST
+    first_line "$1/class"
+    CLASS=$FIRST
+    [ -n "$VENDOR" ]
+}
+
+see_function() { # physical directory of a PCI function
+    see_bdf=${1##*/}
+    case $see_done in *" $see_bdf "*) return 0 ;; esac
+    see_done="$see_done$see_bdf "
+    read_ids "$1"
+    put pci "$see_bdf" id "$VENDOR" "$DEVICE" "$CLASS"
+    for see_attribute in revision current_link_speed current_link_width max_link_speed max_link_width; do
+        first_line "$1/$see_attribute" && put pci "$see_bdf" "$see_attribute" "$FIRST"
+    done
+    real_directory "$1/driver" && put pci "$see_bdf" driver "${REAL##*/}"
+    see_bar=0
+    while [ "$see_bar" -lt 6 ] && read -r see_start see_end see_flags; do
+        put pci "$see_bdf" bar "$see_bar" "$see_start" "$see_end" "$see_flags"
+        see_bar=$((see_bar + 1))
+    done 2>/dev/null <"$1/resource"
+    # Root sees the capabilities behind the first 64 bytes, others only those 64.
+    # shellcheck disable=SC2046 # words of hexadecimal digits
+    join_words $(od -An -v -tx1 -N 256 "$1/config" 2>/dev/null)
+    put pci "$see_bdf" config "$JOINED"
+}
+
+see_with_bridges() { # physical directory of a card
+    see_card=${1##*/}
+    see_above=''
+    see_up=${1%/*}
+    while is_bdf "${see_up##*/}"; do
+        see_above="${see_up##*/} $see_above"
+        see_function "$see_up"
+        see_up=${see_up%/*}
+    done
+    see_function "$1"
+    put pci "$see_card" path "$see_above"
+}
+
+section_pci() {
+    see_done=' '
+    [ -d "$ROOT/sys/bus/pci/devices" ] || put no_pci
+    for see_device in "$ROOT"/sys/bus/pci/devices/*; do
+        read_ids "$see_device" || continue
+        is_of_interest "$VENDOR" "$DEVICE" "$CLASS" || continue
+        real_directory "$see_device" && see_with_bridges "$REAL"
+    done
+    return 0
+}
+
+# ---- driver
+
+section_driver() {
+    [ ! -d "$ROOT/sys/module/metis" ] || put loaded
+    for see_file in "$ROOT/sys/module/metis/version" "$ROOT/sys/class/metis/version" "$ROOT/sys/class/axlaipu/version"; do
+        first_line "$see_file" || continue
+        put version "$FIRST"
+        break
+    done
+    for see_device in "$ROOT"/sys/bus/pci/drivers/axl/*; do
+        is_bdf "${see_device##*/}" && put bound "${see_device##*/}"
+    done
+    for see_file in "$ROOT"/sys/module/metis/parameters/*; do
+        first_line "$see_file" && put parameter "${see_file##*/}" "$FIRST"
+    done
+    return 0
+}
+
+# ---- nodes
+
+node_bdf() { # directory of a class device: BDF and IDS of the PCI function it hangs on
+    BDF=''
+    real_directory "$1/device" || return 1
+    while [ -n "$REAL" ]; do
+        if is_bdf "${REAL##*/}"; then
+            BDF=${REAL##*/}
+            read_ids "$REAL"
+            return 0
+        fi
+        REAL=${REAL%/*}
+    done
+    return 1
+}
+
+node_path() { # directory of a class device: NODE is its path under /dev
+    NODE=''
+    while IFS='=' read -r see_key see_value; do
+        [ "$see_key" != DEVNAME ] || NODE=/dev/${see_value#/dev/}
+    done 2>/dev/null <"$1/uevent"
+    [ -n "$NODE" ]
+}
+
+each_node() { # function to call with the node's path, class and BDF
+    for see_class in metis axlaipu accel; do
+        for see_device in "$ROOT/sys/class/$see_class"/*; do
+            if [ ! -r "$see_device/dev" ] || ! node_path "$see_device"; then continue; fi
+            node_bdf "$see_device"
+            # Other vendors' accelerators have nodes of class accel too; those are none of our business.
+            if [ "$see_class" = accel ]; then
+                if [ -z "$BDF" ] || ! is_ours "$VENDOR" "$DEVICE" "$CLASS"; then continue; fi
+            fi
+            "$1" "$NODE" "$see_class" "$BDF"
+        done
+    done
+    return 0
+}
+
+add_node() {
+    NODES="$NODES$1$NL"
+}
+
+list_nodes() { # NODES: one path per line
+    NODES=''
+    each_node add_node
+}
+
+see_node() { # path, class, BDF
+    put node "$1" "$2" "$3"
+    [ -e "$ROOT$1" ] || return 0
+    for see_link in "$ROOT"/dev/axelera* "$ROOT"/dev/metis* "$ROOT"/dev/axelera/by-path/*; do
+        # -ef is in dash, busybox and bash alike; anything else costs a process per link.
+        # shellcheck disable=SC3013
+        [ -h "$see_link" ] && [ "$see_link" -ef "$ROOT$1" ] && put link "$1" "${see_link#"$ROOT"}"
+    done
+    return 0
+}
+
+open_device_descriptors() { # prints /proc/PID/fd/N of every descriptor that may be a card's node
+    # Only the names of the descriptors are read: nothing is opened, and nothing behind a dead mount is asked.
+    # A container may have its own name for the node, so every device counts that is not a known other one.
+    # shellcheck disable=SC2012 # find has no portable way to print where a link leads
+    ls -ln "$ROOT"/proc/[0-9]*/fd "$ROOT"/proc/self/fd 2>/dev/null | awk '
+        /\/proc\/[0-9]+\/fd:$/ { directory = substr($0, 1, length($0) - 1); next }
+        /\/proc\/self\/fd:$/ { directory = ""; next }
+        directory == "" || !/ -> .*\/dev\// { next }
+        / -> .*\/dev\/(null|zero|full|random|urandom|console|kmsg|ptmx|fuse|rtc[0-9]*|tty[^\/]*|(pts|shm|input|net|dri|mapper)\/.*)$/ { next }
+        { sub(/ -> .*/, ""); if ($NF ~ /^[0-9]+$/) print directory "/" $NF }'
+}
+
+list_holders() { # prints "PID node" for every process that has a node of NODES open
+    see_held=' '
+    set -f
+    see_descriptors=$(open_device_descriptors)
+    [ -n "$see_descriptors" ] || return 0
+    IFS=$NL
+    set --
+    for see_path in $NODES; do
+        set -- "$@" "$ROOT$see_path"
+    done
+    # shellcheck disable=SC2086 # split at newlines: these paths hold digits and slashes only
+    see_numbers=$(stat -L -c '%F %t:%T %n' "$@" $see_descriptors 2>/dev/null)
+    see_known=''
+    for see_line in $see_numbers; do
+        case $see_line in 'character special file '*) see_line=${see_line#character special file } ;; *) continue ;; esac
+        see_number=${see_line%% *}
+        see_path=${see_line#* }
+        case $see_path in
+            "$ROOT"/proc/*/fd/*)
+                see_pid=${see_path#"$ROOT"/proc/}
+                match_holder "${see_pid%%/*}" "$see_number"
+                ;;
+            *) see_known="$see_known$see_number ${see_path#"$ROOT"}$NL" ;;
+        esac
+    done
+}
+
+match_holder() { # PID, device number
+    for see_entry in $see_known; do
+        [ "${see_entry%% *}" = "$2" ] || continue
+        case $see_held in *" $1:$2 "*) continue ;; esac
+        see_held="$see_held$1:$2 "
+        printf '%s %s\n' "$1" "${see_entry#* }"
+    done
+}
+
+see_holders() {
+    list_holders | while read -r see_pid see_path; do
+        see_command=$(tr '\0\n\t' '   ' 2>/dev/null <"$ROOT/proc/$see_pid/cmdline")
+        [ -n "$see_command" ] || { first_line "$ROOT/proc/$see_pid/comm" && see_command=$FIRST; }
+        put holder "$see_path" "$see_pid" "$(stat -c %U "$ROOT/proc/$see_pid" 2>/dev/null)" "$see_command"
+    done
+}
+
+see_stat() { # kind of row, then paths: mode, owner, group and path of each
+    see_kind=$1
+    shift
+    stat -c '%a %u %g %U %G %n' "$@" 2>/dev/null | while read -r see_mode see_uid see_gid see_user see_group see_path; do
+        # A number without a name prints as UNKNOWN.
+        [ "$see_user" != UNKNOWN ] || see_user=$see_uid
+        [ "$see_group" != UNKNOWN ] || see_group=$see_gid
+        put "$see_kind" "${see_path#"$ROOT"}" "$see_mode" "$see_user" "$see_group"
+    done
+}
+
+section_nodes() {
+    list_nodes
+    each_node see_node
+    set -f
+    IFS=$NL
+    set --
+    for see_path in $NODES; do
+        [ ! -e "$ROOT$see_path" ] || set -- "$@" "$ROOT$see_path"
+    done
+    [ ! -e "$ROOT/dev/dma_heap/system" ] || set -- "$@" "$ROOT/dev/dma_heap/system"
+    set +f
+    unset IFS
+    [ $# -eq 0 ] || see_stat stat "$@"
+    if [ "$UID_" -ne 0 ]; then
+        put holders_unseen
+    elif [ -n "$NODES" ]; then
+        see_holders
+    fi
+    return 0
+}
+
+# ---- dkms
+
+dkms_has_nothing() {
+    [ -d "$ROOT/var/lib/dkms" ] && [ ! -d "$ROOT/var/lib/dkms/metis" ] || return 1
+    for see_file in "$ROOT/etc/dkms/framework.conf" "$ROOT"/etc/dkms/framework.conf.d/*; do
+        [ -r "$see_file" ] || continue
+        # The tree may have been moved: then only dkms itself knows.
+        ! grep -q '^[[:space:]]*dkms_tree' "$see_file" || return 1
+    done
+}
+
+section_dkms() {
+    if ! has dkms; then
+        put absent
+        return 0
+    fi
+    put present
+    # dkms is a large shell script; its tree already says when there is nothing to ask it for.
+    ! dkms_has_nothing || return 0
+    see_output=$(limit 20 dkms status -m metis 2>&1)
+    see_status=$?
+    printf '%s\n' "$see_output" | put_lines status
+    [ "$see_status" -ne 124 ] && [ "$see_status" -ne 137 ] || FAILED='dkms status did not answer within 20 s'
+}
+
+# ---- accounts
+
+split_lines() { # list: with IFS and globbing set so that an unquoted $1 splits at newlines only
+    set -f
+    IFS=$NL
+}
+
+look_up() { # database, file, names...: prints the entries there are
+    look_database=$1
+    look_file=$2
+    shift 2
+    if [ -z "$ROOT" ] && has getent; then
+        limit 10 getent "$look_database" "$@"
+        [ $? -le 2 ]
+        return
+    fi
+    [ -r "$look_file" ] || return 1
+    while IFS= read -r look_line || [ -n "$look_line" ]; do
+        for look_name; do
+            case $look_line in "$look_name":*) printf '%s\n' "$look_line" ;; esac
+        done
+    done <"$look_file"
+}
+
+see_memberships() { # user: names of all its groups
+    if [ -z "$ROOT" ]; then
+        see_groups=$(limit 10 id -Gn "$1" 2>/dev/null) && put member "$1" "$see_groups"
+        return 0
+    fi
+    while IFS=: read -r see_group _ see_gid see_members; do
+        case "$see_gid,$see_members," in "$2",* | *",$1,"*) put member "$1" "$see_group" ;; esac
+    done <"$ROOT/etc/group"
+}
+
+section_accounts() {
+    split_lines
+    # shellcheck disable=SC2086
+    set -- $METIS_USERS
+    if [ $# -gt 0 ]; then
+        see_entries=$(look_up passwd "$ROOT/etc/passwd" "$@") || FAILED='the user database did not answer'
+        for see_entry in $see_entries; do
+            put user "$see_entry"
+            see_gid=${see_entry#*:*:*:}
+            see_memberships "${see_entry%%:*}" "${see_gid%%:*}"
+        done
+    fi
+    # shellcheck disable=SC2086
+    set -- $METIS_GROUPS $METIS_GROUP
+    if [ $# -gt 0 ]; then
+        see_entries=$(look_up group "$ROOT/etc/group" "$@") || FAILED='the group database did not answer'
+        for see_entry in $see_entries; do
+            put group "$see_entry"
+        done
+    fi
+    return 0
+}
+
+# ---- files
+
+is_hidden() { # path that is not there: whether a directory above it keeps us from looking
+    [ "$UID_" -ne 0 ] || return 1
+    see_up=$1
+    while [ -n "$see_up" ]; do
+        see_up=${see_up%/*}
+        [ -d "${see_up:-/}" ] || continue
+        [ ! -x "${see_up:-/}" ]
+        return
+    done
+    return 1
+}
+
+file_kind() { # path: KIND
+    if [ -h "$1" ]; then
+        KIND='link'
+    elif [ -f "$1" ]; then
+        KIND='file'
+    elif [ -d "$1" ]; then
+        KIND=directory
+    elif [ -e "$1" ]; then
+        KIND=other
+    elif is_hidden "$1"; then
+        KIND=hidden
+    else
+        KIND=absent
+    fi
+}
+
+section_files() {
+    split_lines
+    see_regular=''
+    set --
+    for see_path in $METIS_PATHS; do
+        file_kind "$ROOT$see_path"
+        put file "$see_path" "$KIND"
+        case $KIND in
+            absent | hidden) continue ;;
+            file) see_regular="$see_regular$ROOT$see_path$NL" ;;
+            link) put target "$see_path" "$(readlink "$ROOT$see_path")" ;;
+        esac
+        set -- "$@" "$ROOT$see_path"
+    done
+    unset IFS
+    [ $# -eq 0 ] || see_stat stat "$@"
+    [ -n "$see_regular" ] || return 0
+    if ! has sha256sum; then
+        FAILED='there is no sha256sum'
+        return 0
+    fi
+    IFS=$NL
+    # shellcheck disable=SC2086
+    set -- $see_regular
+    unset IFS
+    limit 60 sha256sum "$@" 2>/dev/null | while read -r see_sum see_name; do
+        put sha256 "${see_name#"$ROOT"}" "$see_sum"
+    done
+}
+
+# ---- packages
+
+match_package() { # name, version, architecture as rpm says them: printed under the name that was asked for
+    for see_asked in $METIS_PACKAGES; do
+        case $see_asked in "$1" | "$1-$2" | "$1-$2.$3") put package "$see_asked" "$2" ;; esac
+    done
+}
+
+ask_dpkg() {
+    # shellcheck disable=SC2016 # dpkg-query expands these
+    limit 20 dpkg-query -W -f '${db:Status-Abbrev} ${Package} ${Version}\n' "$@" 2>/dev/null |
+        while read -r see_state see_name see_version; do
+            case $see_state in ?i*) put package "$see_name" "$see_version" ;; esac
+        done
+}
+
+ask_rpm() {
+    limit 20 rpm -q --qf '@%{NAME} %{VERSION}-%{RELEASE} %{ARCH}\n' "$@" 2>/dev/null |
+        while read -r see_name see_version see_arch; do
+            case $see_name in @*) match_package "${see_name#@}" "$see_version" "$see_arch" ;; esac
+        done
+}
+
+ask_pacman() {
+    limit 20 pacman -Q "$@" 2>/dev/null | while read -r see_name see_version; do
+        put package "$see_name" "$see_version"
+    done
+}
+
+ask_apk() {
+    limit 20 apk info -e -v "$@" 2>/dev/null | while read -r see_name; do
+        see_version=${see_name#"${see_name%-*-*}"-}
+        put package "${see_name%-*-*}" "$see_version"
+    done
+}
+
+section_packages() {
+    # Other families' tools can be installed beside a host's own: its database tells which one is in charge.
+    if [ -s "$ROOT/var/lib/dpkg/status" ] && has dpkg-query; then
+        see_manager=dpkg
+    elif has rpm; then
+        see_manager=rpm
+    elif has pacman; then
+        see_manager=pacman
+    elif has apk; then
+        see_manager=apk
+    else
+        put manager none
+        return 0
+    fi
+    put manager "$see_manager"
+    split_lines
+    # shellcheck disable=SC2086
+    set -- $METIS_PACKAGES
+    [ $# -eq 0 ] || { unset IFS && "ask_$see_manager" "$@"; }
+    return 0
+}
+
+# ---- state
+
+see_lock() { # lock file: LOCK is held, free or unknown
+    LOCK=free
+    [ -e "$1" ] || return 0
+    LOCK=unknown
+    [ -r "$1" ] && has flock || return 0
+    # A shared lock for a moment: two looks at a time do not see each other, only the one that works.
+    if flock -n -s "$1" true 2>/dev/null; then LOCK=free; else LOCK=held; fi
+}
+
+section_state() {
+    see_file=$ROOT/var/lib/metis-provision/receipt.json
+    if [ -r "$see_file" ]; then
+        put_lines receipt <"$see_file"
+    elif [ -e "$see_file" ] || is_hidden "$see_file"; then
+        put receipt_unreadable
+    fi
+    see_lock "$ROOT/run/metis-provision/lock"
+    put lock "$LOCK"
+    for see_job in "$ROOT"/run/metis-provision/jobs/*; do
+        [ -d "$see_job" ] || continue
+        see_name=${see_job##*/}
+        see_lock "$see_job/lock"
+        put job "$see_name" "$LOCK"
+        first_line "$see_job/key" && put job_key "$see_name" "$FIRST"
+        # Written last by the job: read after the lock, so that an end in between is not taken for a death.
+        first_line "$see_job/status" && put job_status "$see_name" "$FIRST"
+    done
+    return 0
+}
+
+# ---- log
+
+section_log() {
+    see_pattern='axl |metis|axlaipu'
+    for see_device in "$ROOT"/sys/bus/pci/devices/*; do
+        read_ids "$see_device" || continue
+        is_ours "$VENDOR" "$DEVICE" "$CLASS" && see_pattern="$see_pattern|${see_device##*/}"
+    done
+    if ! see_lines=$(limit 10 dmesg 2>/dev/null); then
+        put log_unreadable
+        return 0
+    fi
+    printf '%s\n' "$see_lines" | grep -E "$see_pattern" | tail -n 40 | put_lines log
+}
+
+# ---- access: opens the nodes, as others
+
+choose_switch() { # SWITCH: how to become somebody else
+    SWITCH=none
+    [ "$UID_" -eq 0 ] || return 0
+    if has setpriv && setpriv --reuid 65534 --regid 65534 --clear-groups true 2>/dev/null; then
+        SWITCH=setpriv
+    elif has runuser; then
+        SWITCH=runuser
+    elif has su; then
+        SWITCH=su
+    fi
+}
+
+run_as() { # user or -, uid, gid, command: runs it in a shell as that identity
+    case $SWITCH:$1 in
+        setpriv:-) limit 10 setpriv --reuid "$2" --regid "$3" --clear-groups sh -c "$4" ;;
+        setpriv:*) limit 10 setpriv --reuid "$2" --regid "$3" --init-groups sh -c "$4" ;;
+        runuser:-) echo 'no setpriv on this host' && return 125 ;;
+        runuser:*) limit 10 runuser -u "$1" -- sh -c "$4" ;;
+        su:-) echo 'no setpriv on this host' && return 125 ;;
+        su:*) limit 10 su -s /bin/sh -c "$4" "$1" ;;
+        *) echo 'nothing to become another user with: needs root and setpriv, runuser or su' && return 125 ;;
+    esac
+}
+
+attempt() { # name to report, user or -, uid, gid; the node is METIS_NODE, who holds it see_holder
+    if [ ! -c "$METIS_NODE" ]; then
+        put attempt "$1" "$see_target" absent 'no such device node'
+        return 0
+    fi
+    if [ -n "$see_holder" ]; then
+        # shellcheck disable=SC2016 # expands in the shell of the other identity
+        see_words=$(run_as "$2" "$3" "$4" '[ -r "$METIS_NODE" ] && [ -w "$METIS_NODE" ] || exit 13')
+        see_status=$?
+        see_note="not opened, permissions only: process $see_holder has it open"
+    else
+        # shellcheck disable=SC2016
+        see_words=$(run_as "$2" "$3" "$4" 'exec 3<>"$METIS_NODE"' 2>&1)
+        see_status=$?
+        see_note=''
+    fi
+    case $see_status:$see_words in
+        0:*) see_result=ok ;;
+        13:*) see_result=denied ;;
+        125:*) see_result=error ;;
+        *'ermission denied'* | *'peration not permitted'*) see_result=denied ;;
+        *'resource busy'*) see_result=busy ;;
+        *'No such file'* | *nonexistent*) see_result=absent ;;
+        *) see_result=error ;;
+    esac
+    [ "$see_status" -ne 124 ] || see_words='no answer within 10 s'
+    put attempt "$1" "$see_target" "$see_result" "${see_words:-$see_note}"
+}
+
+attempt_all() { # for one node: every service user, a member of the group, an outsider
+    for see_entry in $see_users; do
+        see_rest=${see_entry#*:*:}
+        see_gid=${see_rest#*:}
+        attempt "${see_entry%%:*}" "${see_entry%%:*}" "${see_rest%%:*}" "${see_gid%%:*}"
+    done
+    if [ -n "$see_group" ]; then
+        see_gid=${see_group#*:*:}
+        attempt member - 65534 "${see_gid%%:*}"
+    else
+        put attempt member "$see_target" error "there is no group $METIS_GROUP"
+    fi
+    attempt outsider - 65534 65534
+}
+
+section_access() {
+    list_nodes
+    choose_switch
+    see_all=''
+    [ -z "$NODES" ] || see_all=$(list_holders)
+    split_lines
+    # shellcheck disable=SC2086
+    set -- $METIS_USERS
+    see_users=''
+    [ $# -eq 0 ] || see_users=$(look_up passwd "$ROOT/etc/passwd" "$@")
+    see_group=$(look_up group "$ROOT/etc/group" "$METIS_GROUP")
+    for see_target in $NODES; do
+        METIS_NODE=$ROOT$see_target
+        export METIS_NODE
+        see_holder=''
+        for see_entry in $see_all; do
+            [ "${see_entry#* }" != "$see_target" ] || see_holder=${see_entry%% *}
+        done
+        attempt_all
+    done
+    return 0
+}
+
+# ---- devices and self-test: talk to the card
+
+any_held() {
+    list_nodes
+    [ -n "$NODES" ] && [ -n "$(list_holders)" ]
+}
+
+run_tool() { # seconds, command...
+    see_seconds=$1
+    shift
+    if any_held; then
+        put held
+        return 0
+    fi
+    put command "$*"
+    if ! has "$1"; then
+        put exit 127
+        return 0
+    fi
+    see_words=$(limit "$see_seconds" "$@" 2>&1)
+    see_status=$?
+    [ -z "$see_words" ] || printf '%s\n' "$see_words" | put_lines output
+    # 137: it did not end when asked to and was killed.
+    [ "$see_status" -ne 137 ] || see_status=124
+    put exit "$see_status"
+}
+
+section_devices() {
+    run_tool 20 axdevice
+}
+
+section_self_test() {
+    [ -n "$METIS_MODEL" ] || return 0
+    run_tool "$((METIS_SECONDS + 60))" axrunmodel "$METIS_MODEL" --seconds "$METIS_SECONDS"
+}
+
+# ---- all
+
+run_section() { # name
+    printf '@begin %s\n' "$1"
+    # A subshell: what a section does to its variables, to IFS or to globbing ends with it.
+    (
+        FAILED=''
+        case $1 in
+            self-test) section_self_test ;;
+            *) "section_$1" ;;
+        esac
+        [ -z "$FAILED" ] || { put "@failed $1" "$FAILED" && exit 3; }
+        exit 0
+    ) && printf '@end %s\n' "$1"
+}
+
+main() {
+    UID_=$(id -u)
+    choose_timeout
+    printf '@survey 1 %s\n' "$METIS_SECTIONS"
+    for main_section in $METIS_SECTIONS; do
+        run_section "$main_section"
+    done
+    printf '@complete\n'
+}
+
+# What reads this decodes strictly: one byte outside ASCII would lose the whole look.
+main </dev/null | tr -c '\11\12\40-\176' '?'

@@ -1,0 +1,469 @@
+"""Turns the rows of each section of a survey into the fields of ``Survey`` they stand for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from metis_provision.model.survey import (
+    Account,
+    Attempt,
+    CommandResult,
+    Driver,
+    FileState,
+    Holder,
+    Host,
+    JobState,
+    Kernel,
+    Node,
+    PciFunction,
+    Section,
+)
+from metis_provision.survey.formats import (
+    bar_size,
+    df_available,
+    number,
+    parse_config,
+    parse_dkms_line,
+    parse_os_release,
+)
+
+Row = tuple[str, ...]
+Complain = Callable[[str], None]
+Fields = dict[str, Any]
+
+_BDF = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", re.ASCII)
+_HEX_ID = re.compile(r"0x[0-9a-f]{4,6}", re.ASCII)
+_FILE_KINDS = frozenset({"file", "link", "directory", "other", "absent"})
+_RESULTS = frozenset({"ok", "denied", "busy", "absent", "error"})
+_DMA_HEAP = "/dev/dma_heap/system"
+
+
+class Rows:
+    """The rows of one section by their first field; what nobody asked for or has too few fields is complained of."""
+
+    def __init__(self, rows: Iterable[Row], complain: Complain) -> None:
+        self._rows: dict[str, list[Row]] = {}
+        self._complain = complain
+        for row in rows:
+            self._rows.setdefault(row[0], []).append(row[1:])
+
+    def take(self, key: str, fields: int) -> list[Row]:
+        """Return the rows of ``key``, each filled up with empty fields or cut to ``fields``."""
+        return [(row + ("",) * fields)[:fields] for row in self._rows.pop(key, [])]
+
+    def first(self, key: str) -> str | None:
+        """Return the first field of the first row of ``key``; None if there is none or it is empty."""
+        rows = self.take(key, 1)
+        return rows[0][0] or None if rows else None
+
+    def flag(self, key: str) -> bool:
+        """Whether there is a row of ``key``."""
+        return self._rows.pop(key, None) is not None
+
+    def refuse(self, key: str, row: Row) -> None:
+        """Complain of a row whose fields make no sense."""
+        self._complain("\t".join((key, *row)))
+
+    def end(self) -> None:
+        """Complain of every row that was not taken."""
+        for key, rows in self._rows.items():
+            for row in rows:
+                self.refuse(key, row)
+
+
+# ---- host
+
+
+def read_host(rows: Rows) -> Fields:
+    """``host``."""
+    efi = rows.first("efi")
+    container = rows.first("container")
+    return {
+        "host": Host(
+            os_release=parse_os_release(line for (line,) in rows.take("os_release", 1)),
+            rpi_issue=rows.flag("rpi_issue"),
+            architecture=rows.first("architecture") or "",
+            userland=rows.first("userland"),
+            model=rows.first("model"),
+            init=_init(rows.take("init", 2)),
+            container=container,
+            boot_id=rows.first("boot_id"),
+            epoch=_number(rows.first("epoch")),
+            uid=_number(rows.first("uid")),
+            page_size=_number(rows.first("page_size")),
+            free_kib=_free_space(rows),
+            tools={name: path for name, path in rows.take("tool", 2) if name and path},
+            secure_boot=_secure_boot(efi, rows.first("secure_boot"), container),
+        )
+    }
+
+
+def _init(rows: list[Row]) -> str:
+    comm, link = rows[0] if rows else ("", "")
+    if comm in {"systemd", "openrc"}:
+        return comm
+    if comm == "openrc-init":
+        return "openrc"
+    if link.rpartition("/")[2] == "busybox":
+        return "busybox"
+    return "sysvinit" if comm == "init" and not link.endswith("systemd") else "unknown"
+
+
+def _free_space(rows: Rows) -> Mapping[str, int]:
+    directories = [name for (name,) in rows.take("space_of", 1)]
+    lines = rows.take("space", 1)
+    free = [available for (line,) in lines if (available := df_available(line)) is not None]
+    if len(free) != len(directories):
+        # One of them could not be asked, and df's lines do not say which directory they answer for.
+        for line in lines:
+            rows.refuse("space", line)
+        return {}
+    return dict(zip(directories, free, strict=True))
+
+
+def _secure_boot(efi: str | None, variable: str | None, container: str | None) -> bool | None:
+    if container is not None:
+        return None
+    if efi == "no":
+        return False
+    # Four bytes of attributes, one of value (UEFI 2.10, section 8.2).
+    octets = (variable or "").split()
+    return octets[4] == "1" if len(octets) == 5 else None
+
+
+# ---- kernels
+
+
+def read_kernels(rows: Rows) -> Fields:
+    """``kernels``."""
+    running = rows.first("running")
+    releases = dict.fromkeys(release for (release,) in rows.take("kernel", 1) if release)
+    if running:
+        releases.setdefault(running)
+    headers = {release for (release,) in rows.take("headers", 1)}
+    paths = dict(_pairs(rows, "module"))
+    info = {(release, key): value for release, key, value in rows.take("modinfo", 3)}
+    heaps = dict(_pairs(rows, "heaps"))
+    return {
+        "kernels": tuple(
+            Kernel(
+                release=release,
+                running=release == running,
+                headers=release in headers,
+                module_path=paths.get(release),
+                module_version=info.get((release, "version:")) or None,
+                vermagic=info.get((release, "vermagic:"), "").strip() or None,
+                dmabuf_heaps=heaps[release].endswith("=y") if release in heaps else None,
+            )
+            for release in releases
+        )
+    }
+
+
+# ---- pci
+
+
+def read_pci(rows: Rows) -> Fields:
+    """``pci``: None on a host without a PCI bus to look at."""
+    absent = rows.flag("no_pci")
+    by_bdf: dict[str, dict[str, Row]] = {}
+    bars: dict[str, list[Row]] = {}
+    for row in rows.take("pci", 6):
+        bdf, attribute, *values = row
+        if not _BDF.fullmatch(bdf):
+            rows.refuse("pci", row)
+        elif attribute == "bar":
+            bars.setdefault(bdf, []).append(tuple(values))
+        else:
+            by_bdf.setdefault(bdf, {})[attribute] = tuple(values)
+    functions = []
+    for bdf, attributes in by_bdf.items():
+        function = _function(bdf, attributes, bars.get(bdf, []))
+        if function is None:
+            rows.refuse("pci", (bdf, *attributes))
+        else:
+            functions.append(function)
+    return {"pci": None if absent else tuple(functions)}
+
+
+def _function(bdf: str, attributes: Mapping[str, Row], bars: list[Row]) -> PciFunction | None:
+    vendor, device, class_code = attributes.get("id", ("", "", ""))[:3]
+    if not all(_HEX_ID.fullmatch(text) for text in (vendor, device, class_code)):
+        return None
+
+    def text(name: str) -> str:
+        return attributes.get(name, ("",))[0]
+
+    config = parse_config(_octets(text("config")))
+    revision = number(text("revision"), 16)
+    return PciFunction(
+        bdf=bdf,
+        vendor=vendor[2:],
+        device=device[2:],
+        class_code=class_code[2:].rjust(6, "0"),
+        revision=None if revision is None else f"{revision:02x}",
+        driver=text("driver") or None,
+        current_speed=_speed(text("current_link_speed")),
+        current_width=_width(text("current_link_width")),
+        max_speed=_speed(text("max_link_speed")),
+        max_width=_width(text("max_link_width")),
+        path=tuple(hop for hop in text("path").split() if _BDF.fullmatch(hop)),
+        bars=_bars(bars),
+        config_reads_ff=config.reads_ff,
+        max_payload=config.max_payload,
+        max_read_request=config.max_read_request,
+    )
+
+
+def _octets(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return b""
+
+
+def _speed(text: str) -> float | None:
+    found = re.match(r"(\d{1,3}(?:\.\d{1,3})?) GT/s", text, re.ASCII)
+    return float(found[1]) if found else None
+
+
+def _width(text: str) -> int | None:
+    # 0 and 255 are what sysfs says where there is no link.
+    width = number(text)
+    return width if width is not None and 0 < width < 255 else None
+
+
+def _bars(rows: list[Row]) -> tuple[int, ...]:
+    sizes: dict[int, int] = {}
+    for index_text, *range_texts in rows:
+        index = number(index_text)
+        values = [number(text, 16) for text in range_texts[:3]]
+        if index is not None and 0 <= index < 6 and len(values) == 3 and None not in values:
+            start, end, flags = (value or 0 for value in values)
+            sizes[index] = bar_size(start, end, flags)
+    return tuple(sizes.get(index, 0) for index in range(6)) if sizes else ()
+
+
+# ---- driver, nodes
+
+
+def read_driver(rows: Rows) -> Fields:
+    """``driver``."""
+    return {
+        "driver": Driver(
+            loaded=rows.flag("loaded"),
+            version=rows.first("version"),
+            bound=tuple(bdf for (bdf,) in rows.take("bound", 1) if _BDF.fullmatch(bdf)),
+            parameters=dict(_pairs(rows, "parameter")),
+        )
+    }
+
+
+def read_nodes(rows: Rows) -> Fields:
+    """``nodes`` and ``dma_heap``."""
+    unseen = rows.flag("holders_unseen")
+    stats = {path: (mode, owner, group) for path, mode, owner, group in rows.take("stat", 4)}
+    links: dict[str, list[str]] = {}
+    for path, link in _pairs(rows, "link"):
+        links.setdefault(path, []).append(link)
+    holders: dict[str, list[Holder]] = {}
+    for row in rows.take("holder", 4):
+        path, pid, user, command = row
+        process = number(pid)
+        if process is None:
+            rows.refuse("holder", row)
+        else:
+            holders.setdefault(path, []).append(Holder(process, command.strip(), user))
+
+    def node(path: str, device_class: str, bdf: str) -> Node:
+        mode, owner, group = stats.get(path, ("", "", ""))
+        return Node(
+            path=path,
+            bdf=bdf if _BDF.fullmatch(bdf) else None,
+            device_class=device_class,
+            owner=owner,
+            group=group,
+            mode=_mode(mode) or "",
+            links=tuple(sorted(links.get(path, []))),
+            holders=tuple(sorted(holders.get(path, []), key=lambda holder: holder.pid)),
+            holders_known=not unseen,
+        )
+
+    nodes = tuple(node(*row) for row in rows.take("node", 3) if row[0])
+    heap = node(_DMA_HEAP, "dma_heap", "") if _DMA_HEAP in stats else None
+    return {"nodes": nodes, "dma_heap": heap}
+
+
+# ---- dkms, accounts, files, packages
+
+
+def read_dkms(rows: Rows) -> Fields:
+    """``dkms``: None where it is not installed."""
+    absent = rows.flag("absent")
+    rows.flag("present")
+    builds = []
+    for (line,) in rows.take("status", 1):
+        build = parse_dkms_line(line)
+        if build is not None:
+            builds.append(build)
+        elif line.strip():
+            rows.refuse("status", (line,))
+    return {"dkms": None if absent else tuple(builds)}
+
+
+def read_accounts(rows: Rows) -> Fields:
+    """``users`` and ``groups``."""
+    memberships: dict[str, list[str]] = {}
+    for user, names in _pairs(rows, "member"):
+        memberships.setdefault(user, []).extend(names.split())
+    users = {}
+    for row in rows.take("user", 1):
+        name, identity, _ = _account(row[0])
+        if identity is None:
+            rows.refuse("user", row)
+        else:
+            users[name] = Account(name, identity, groups=tuple(dict.fromkeys(memberships.get(name, []))))
+    groups = {}
+    for row in rows.take("group", 1):
+        name, identity, rest = _account(row[0])
+        if identity is None:
+            rows.refuse("group", row)
+        else:
+            members = tuple(member for member in rest.split(",") if member)
+            groups[name] = Account(name, identity, members=members)
+    return {"users": users, "groups": groups}
+
+
+def _account(entry: str) -> tuple[str, int | None, str]:
+    name, _, identity, rest, *_ = (*entry.split(":"), "", "", "", "")
+    return name, number(identity) if name else None, rest
+
+
+def read_files(rows: Rows) -> Fields:
+    """``files``: a path that could not be looked at is not in it."""
+    stats = {path: (mode, owner, group) for path, mode, owner, group in rows.take("stat", 4)}
+    targets = dict(_pairs(rows, "target"))
+    sums = dict(_pairs(rows, "sha256"))
+    found = {}
+    for row in rows.take("file", 2):
+        path, kind = row
+        if kind not in _FILE_KINDS:
+            rows.refuse("file", row)
+            continue
+        mode, owner, group = stats.get(path, ("", "", ""))
+        digest = sums.get(path, "")
+        found[path] = FileState(
+            path=path,
+            kind=kind,
+            sha256=digest if re.fullmatch(r"[0-9a-f]{64}", digest) else None,
+            mode=_mode(mode),
+            owner=owner or None,
+            group=group or None,
+            target=targets.get(path),
+        )
+    return {"files": found}
+
+
+def read_packages(rows: Rows) -> Fields:
+    """``packages`` and ``package_manager``."""
+    manager = rows.first("manager")
+    return {
+        "packages": {name: version for name, version in _pairs(rows, "package") if version},
+        "package_manager": None if manager == "none" else manager,
+    }
+
+
+# ---- state, log
+
+
+def read_state(rows: Rows) -> Fields:
+    """``receipt``, ``jobs`` and ``locked``."""
+    receipt = [line for (line,) in rows.take("receipt", 1)]
+    statuses = {name: number(status) for name, status in _pairs(rows, "job_status")}
+    keys = dict(_pairs(rows, "job_key"))
+    jobs = {
+        name: JobState(name, _is_running(lock, statuses.get(name)), statuses.get(name), keys.get(name))
+        for name, lock in _pairs(rows, "job")
+    }
+    return {
+        "receipt": "\n".join(receipt) + "\n" if receipt else None,
+        "jobs": jobs,
+        "locked": {"held": True, "free": False}.get(rows.first("lock") or ""),
+    }
+
+
+def _is_running(lock: str, status: int | None) -> bool:
+    # Where the lock cannot be asked, a job without an end is taken to run: starting it twice is the worse mistake.
+    return lock == "held" or (lock == "unknown" and status is None)
+
+
+def read_log(rows: Rows) -> Fields:
+    """``log``."""
+    return {"log": tuple(line for (line,) in rows.take("log", 1))}
+
+
+# ---- active sections
+
+
+def read_access(rows: Rows) -> Fields:
+    """``attempts``."""
+    attempts = []
+    for row in rows.take("attempt", 4):
+        if row[2] in _RESULTS:
+            attempts.append(Attempt(*row))
+        else:
+            rows.refuse("attempt", row)
+    return {"attempts": tuple(attempts)}
+
+
+def read_devices(rows: Rows) -> Fields:
+    """``devices``."""
+    return {"devices": _command_result(rows)}
+
+
+def read_self_test(rows: Rows) -> Fields:
+    """``self_test``."""
+    return {"self_test": _command_result(rows)}
+
+
+def _command_result(rows: Rows) -> CommandResult | None:
+    rows.flag("held")
+    command = rows.first("command")
+    status = _number(rows.first("exit"))
+    output = tuple(line for (line,) in rows.take("output", 1))
+    return CommandResult(command, status, output) if command and status is not None else None
+
+
+# ---- shared by the readers
+
+
+def _pairs(rows: Rows, key: str) -> list[tuple[str, str]]:
+    return [(first, second) for first, second in rows.take(key, 2) if first]
+
+
+def _number(text: str | None) -> int | None:
+    return None if text is None else number(text)
+
+
+def _mode(text: str) -> str | None:
+    return text.rjust(4, "0") if re.fullmatch(r"[0-7]{1,4}", text) else None
+
+
+READERS: Mapping[Section, Callable[[Rows], Fields]] = {
+    Section.HOST: read_host,
+    Section.KERNELS: read_kernels,
+    Section.PCI: read_pci,
+    Section.DRIVER: read_driver,
+    Section.NODES: read_nodes,
+    Section.DKMS: read_dkms,
+    Section.ACCOUNTS: read_accounts,
+    Section.FILES: read_files,
+    Section.PACKAGES: read_packages,
+    Section.STATE: read_state,
+    Section.LOG: read_log,
+    Section.ACCESS: read_access,
+    Section.DEVICES: read_devices,
+    Section.SELF_TEST: read_self_test,
+}
