@@ -1,1 +1,5 @@
 """Deploys for pyinfra: the order of operations on a host."""
+
+from metis_provision.deploys.host import metis, verify
+
+__all__ = ["metis", "verify"]

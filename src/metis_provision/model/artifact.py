@@ -7,20 +7,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 
-class Concern(StrEnum):
-    """A set of artifacts that is applied together, or not at all."""
-
-    ACCESS = "access"
-    DRIVER = "driver"
-    RUNTIME = "runtime"
-
-
 class Validator(StrEnum):
     """How a rendered file is checked on the host before it replaces the one in use."""
 
     NONE = "none"
     UDEV_RULES = "udev-rules"
-    MODPROBE = "modprobe"
     SHELL = "shell"
 
 
@@ -81,6 +72,21 @@ class DkmsModule:
     def source_dir(self) -> str:
         """Where DKMS looks for the sources."""
         return f"/usr/src/{self.name}-{self.version}"
+
+    @property
+    def conf_path(self) -> str:
+        """The tree's ``dkms.conf``."""
+        return f"{self.source_dir}/dkms.conf"
+
+    @property
+    def mark_path(self) -> str:
+        """File in the tree that holds the sha256 of the tarball it was unpacked from."""
+        return f"{self.source_dir}/.payload-sha256"
+
+    @property
+    def mark(self) -> bytes:
+        """What ``mark_path`` holds when the tree is the pinned one."""
+        return f"{self.payload.sha256}\n".encode()
 
 
 @dataclass(frozen=True, slots=True)

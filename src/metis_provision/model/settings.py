@@ -101,6 +101,7 @@ class Settings(BaseModel):
     driver_version: Version | None = Field(None, description="Version of the driver's source.")
     driver_source: str | None = Field(None, description="Tarball of the driver's source on the controller.")
     driver_sha256: Sha256 | None = Field(None, description="Its sha256; there is no way to skip it.")
+    module_options: dict[str, int] = Field(default_factory=dict, description="Options the driver is loaded with.")
     runtime: RuntimeSource = Field(
         RuntimeSource.NONE, strict=False, description="How the runtime is installed: deb or none."
     )

@@ -1,0 +1,144 @@
+"""The command ``metis-provision``: what pyinfra's own command line cannot do."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from metis_provision.lab.cli import lab
+from metis_provision.model.errors import ExitCode, UserError
+
+if TYPE_CHECKING:
+    from metis_provision.fleet.run import Mode, Result
+    from metis_provision.operations.outcome import Outcome
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="metis-provision")
+def cli() -> None:
+    r"""Take hosts with an Axelera Metis from a bare OS to a card that provably works.
+
+    \b
+    Example:
+      metis-provision lab up
+      metis-provision plan inventories/lab.py
+      metis-provision apply inventories/lab.py -y
+
+    Exit status: 0 as wanted, 1 a host failed or is unproven, 2 changes pending, 3 unreachable, 4 bad input.
+    """
+
+
+def _run_options(command: _Command) -> _Command:
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON."),
+        click.option("--limit", multiple=True, metavar="HOST", help="Only this host; may be given more than once."),
+        click.option("--sudo", is_flag=True, help="Become root with sudo on every host."),
+        click.option("--parallel", type=click.IntRange(1), metavar="N", help="Hosts at once."),
+        click.argument("inventory"),
+    ):
+        command = option(command)
+    return command
+
+
+@cli.command()
+@_run_options
+def plan(**given: Any) -> None:  # noqa: ANN401
+    r"""Show what apply would do, and change nothing.
+
+    \b
+    Example: metis-provision plan inventories/lab.py
+    """
+    from metis_provision.fleet.run import Mode
+
+    _finish(_run(Mode.PLAN, given), given["as_json"], planned=True)
+
+
+@cli.command()
+@_run_options
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before changing hosts.")
+def apply(yes: bool, **given: Any) -> None:  # noqa: ANN401
+    r"""Provision every host of INVENTORY and verify it.
+
+    \b
+    Example: metis-provision apply inventories/lab.py -y
+    """
+    from metis_provision.fleet.run import Mode
+
+    if not yes and not sys.stdin.isatty():
+        raise UserError("apply would ask before it changes hosts, and there is no terminal to ask on: add -y")
+    result = _run(Mode.APPLY, given, None if yes else _confirm)
+    _finish(result, given["as_json"], planned=not result.outcome.executed)
+
+
+@cli.command()
+@_run_options
+def verify(**given: Any) -> None:  # noqa: ANN401
+    r"""Verify every host of INVENTORY, and change nothing.
+
+    \b
+    Example: metis-provision verify inventories/lab.py --json
+    """
+    from metis_provision.fleet.run import Mode
+
+    _finish(_run(Mode.VERIFY, given), given["as_json"], planned=False)
+
+
+def _run(mode: Mode, given: dict[str, Any], confirm: Callable[[Outcome], bool] | None = None) -> Result:
+    from metis_provision.fleet.run import Options, load, run
+
+    options = Options(sudo=given["sudo"], limit=given["limit"], parallel=given["parallel"])
+    return run(load(given["inventory"]), mode, options, confirm)
+
+
+def _confirm(outcome: Outcome) -> bool:
+    if not outcome.any_pending:
+        return True
+    return click.confirm("Make these changes?", err=True)
+
+
+def _finish(result: Result, as_json: bool, planned: bool) -> None:
+    """Print the answer on standard output, and leave with the run's status."""
+    from metis_provision.report.json import plan_document, verdict_document
+    from metis_provision.report.terminal import Row, print_plan, print_report
+
+    if planned:
+        plans = list(result.outcome.plans())
+        if as_json:
+            click.echo(json.dumps(plan_document(plans), indent=2))
+        else:
+            print_plan(plans, sys.stdout)
+    else:
+        rows = [Row(*row) for row in result.outcome.rows()]
+        if as_json:
+            click.echo(json.dumps(verdict_document(rows), indent=2))
+        else:
+            print_report(rows, sys.stdout)
+    sys.exit(result.exit_code)
+
+
+cli.add_command(lab)
+
+
+def main() -> None:
+    """Run the command; a mistake of the user's is told in its own sentence, never as a traceback."""
+    try:
+        cli.main(standalone_mode=False)
+    except UserError as error:
+        for line in str(error).splitlines():
+            click.echo(f"metis-provision: {line}", err=True)
+        sys.exit(error.exit_code)
+    except click.exceptions.Abort:
+        sys.exit(ExitCode.INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(ExitCode.BAD_INPUT)
+
+
+if __name__ == "__main__":
+    main()

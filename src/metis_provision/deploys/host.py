@@ -1,0 +1,58 @@
+"""The way of one host from a bare system to a verified card, and verification alone."""
+
+from __future__ import annotations
+
+import atexit
+import sys
+from weakref import WeakSet
+
+import pyinfra
+from pyinfra.api.deploy import deploy
+from pyinfra.api.exceptions import PyinfraError
+from pyinfra.api.state import State
+from pyinfra.context import ctx_state
+
+from metis_provision import operations
+from metis_provision.deploys.inventory import inventory_mistakes
+from metis_provision.operations.outcome import Outcome, outcome_of
+from metis_provision.report.terminal import Row, print_report
+
+_begun: WeakSet[State] = WeakSet()
+
+
+@deploy("Metis")
+def metis() -> None:
+    """Provision and verify."""
+    _begin(ctx_state.get())
+    operations.preflight(name="Check that the host can be provisioned")
+    operations.packages(name="Install what the driver's build needs")
+    operations.access(name="Set up group, users, udev rules and module configuration")
+    operations.driver(name="Build and install the driver")
+    operations.card(name="Load the driver and name the card's nodes")
+    operations.runtime(name="Install the runtime")
+    operations.verify(name="Verify the card")
+
+
+@deploy("Verify Metis")
+def verify() -> None:
+    """Verify only; nothing is changed."""
+    _begin(ctx_state.get())
+    operations.verify(name="Verify the card")
+
+
+def _begin(state: State) -> None:
+    """Once per run: refuse bad input for all hosts before anything changes, and promise the table."""
+    if state in _begun:
+        return
+    mistakes = inventory_mistakes(state.inventory)
+    if mistakes:
+        raise PyinfraError("\n" + "\n".join(mistakes))
+    _begun.add(state)
+    outcome = outcome_of(state)
+    if pyinfra.is_cli:
+        atexit.register(_print_table, outcome)
+
+
+def _print_table(outcome: Outcome) -> None:
+    if outcome.executed:
+        print_report([Row(*row) for row in outcome.rows()], sys.stdout)

@@ -1,0 +1,64 @@
+"""Reasons why a host cannot be provisioned at all; nothing is changed while there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from metis_provision.desired.platforms import Platform
+from metis_provision.model.receipt import RECEIPT_PATH, ReceiptUnreadable, read_receipt
+from metis_provision.model.settings import DriverSource, Settings
+from metis_provision.model.survey import Host, Survey
+
+EARLIEST_CLOCK = datetime(2025, 1, 1, tzinfo=UTC)
+"""No release in the catalogue is older: a clock before it has not been set, and package signatures fail under it."""
+
+NEEDED_KIB = {"/usr": 600_000, "/var": 300_000}
+"""Measured on Debian 13: headers, compiler and dkms take 400 MB below /usr, lists and archives 150 MB below /var."""
+
+
+def blockers(settings: Settings, survey: Survey, platform: Platform | None) -> tuple[str, ...]:
+    """One sentence per reason, each with what to do."""
+    return tuple(_blockers(settings, survey, platform))
+
+
+def _blockers(settings: Settings, survey: Survey, platform: Platform | None) -> Iterator[str]:
+    host = survey.host
+    yield from _identity(host, platform)
+    if host.uid not in (0, None):
+        yield f"the connection works as uid {host.uid}, not as root: use pyinfra's --sudo, or metis-provision's"
+    if host.epoch is not None and host.epoch < EARLIEST_CLOCK.timestamp():
+        shown = datetime.fromtimestamp(host.epoch, UTC).date()
+        yield f"the clock says {shown}: set it (timedatectl set-ntp true), or signatures and the card's bring-up fail"
+    if settings.driver is DriverSource.DKMS:
+        yield from _build(survey)
+    try:
+        read_receipt(survey.receipt)
+    except ReceiptUnreadable as error:
+        yield f"{RECEIPT_PATH} is not a receipt of this program ({error}): look at it, then move it away"
+
+
+def _identity(host: Host, platform: Platform | None) -> Iterator[str]:
+    if platform is None:
+        name = host.os_release.get("PRETTY_NAME") or host.os_release.get("ID") or "an unnamed system"
+        yield f"{name} is not a distribution this version can provision"
+    if host.architecture in {"aarch64", "x86_64"} and host.userland in {"armhf", "i386"}:
+        yield (
+            f"a 32-bit system ({host.userland}) on a 64-bit kernel cannot build that kernel's modules: "
+            "install the 64-bit image"
+        )
+
+
+def _build(survey: Survey) -> Iterator[str]:
+    host = survey.host
+    if host.container is not None:
+        yield (
+            f"this is a container ({host.container}), which cannot load a kernel module: "
+            "set metis_driver = 'none' and metis_cards = 0 for it, and provision its host"
+        )
+        return
+    dkms_done = bool(survey.dkms)
+    for directory, needed in NEEDED_KIB.items():
+        free = host.free_kib.get(directory)
+        if not dkms_done and free is not None and free < needed:
+            yield f"{directory} has {free // 1024} MB free, the build needs {needed // 1024} MB: make room there"

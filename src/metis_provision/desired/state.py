@@ -1,0 +1,44 @@
+"""Settings and survey in, everything the host should carry out; and what the survey must look for."""
+
+from __future__ import annotations
+
+from metis_provision.desired import access, driver, payloads, preflight
+from metis_provision.desired.platforms import all_package_patterns, platform_of
+from metis_provision.model.artifact import DesiredState
+from metis_provision.model.receipt import RECEIPT_PATH
+from metis_provision.model.settings import Settings
+from metis_provision.model.survey import PASSIVE, Section, Survey, SurveyRequest
+
+
+def desired_state(settings: Settings, survey: Survey) -> DesiredState:
+    """Everything one host should carry."""
+    platform = platform_of(survey.host)
+    return DesiredState(
+        groups=access.groups(settings),
+        users=access.users(settings),
+        files=access.files(settings) + driver.files(settings),
+        packages=platform.packages(settings, survey) if platform else (),
+        dkms=driver.dkms(settings),
+        module=driver.module(settings),
+        runtime=payloads.runtime(settings),
+        blockers=preflight.blockers(settings, survey, platform),
+    )
+
+
+def survey_request(settings: Settings, sections: tuple[Section, ...] = PASSIVE) -> SurveyRequest:
+    """What a survey must look for, so that ``desired_state`` can be compared with it."""
+    paths = [file.path for file in access.files(settings)]
+    paths += [driver.MODULES_LOAD, driver.MODPROBE, RECEIPT_PATH]
+    tree = driver.dkms(settings)
+    if tree is not None:
+        paths += [tree.conf_path, tree.mark_path]
+    return SurveyRequest(
+        sections=sections,
+        paths=(*paths, *(payloads.host_path(payload) for payload in payloads.payloads(settings))),
+        users=tuple(settings.service_users),
+        groups=(settings.group,),
+        packages=all_package_patterns(),
+        group=settings.group,
+        self_test_model=settings.self_test_model if settings.self_test else None,
+        self_test_seconds=settings.self_test_seconds,
+    )

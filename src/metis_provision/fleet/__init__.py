@@ -1,0 +1,1 @@
+"""Runs over inventories: what pyinfra's own command line cannot do."""

@@ -1,0 +1,104 @@
+"""Builds the commands that operations send to a host; the only place where they are put together and quoted."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shlex
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+
+from metis_provision.catalog.contract import contract
+from metis_provision.desired.difference import AccessChange, CardChange, DriverChange
+from metis_provision.desired.payloads import host_path
+from metis_provision.model.artifact import File
+from metis_provision.model.receipt import RECEIPT_PATH, Receipt
+from metis_provision.model.survey import Survey
+
+
+@cache
+def _script(name: str) -> str:
+    return files("metis_provision.operations").joinpath("scripts", name).read_text(encoding="utf-8")
+
+
+def _with_variables(script: str, variables: Mapping[str, str]) -> str:
+    assignments = "\n".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
+    return f"{assignments}\n{_script(script)}"
+
+
+def apply_command(survey: Survey) -> str:
+    """The script that applies a manifest, unless the receipt changed since ``survey``."""
+    seen = survey.files.get(RECEIPT_PATH)
+    return _with_variables("apply.sh", {"METIS_RECEIPT_WAS": (seen and seen.sha256) or "none"})
+
+
+def manifest(change: AccessChange, receipt: Receipt, before: Receipt) -> str:
+    """What ``apply.sh`` reads: accounts, files, what is taken back, and the new receipt last."""
+    lines = [f"group {group.name} {group.gid or '-'}" for group in change.groups]
+    lines += [f"user {user.name} {user.group}" for user in change.users]
+    created = {user.name for user in change.users}
+    lines += [f"member {user} {group}" for user, group in change.memberships if user not in created]
+    lines += [_file_line(file) for file in change.files]
+    lines += [f"take-back {path} {before.files[path].original or '-'}" for path in change.surplus]
+    lines.append(_file_line(File(RECEIPT_PATH, receipt.to_bytes(), mode="0600")))
+    touched = (*(file.path for file in change.files), *change.surplus)
+    if any(path.startswith("/etc/udev/") for path in touched):
+        lines.append("reload-udev")
+    return "\n".join([*lines, "end"])
+
+
+def _file_line(file: File) -> str:
+    content = base64.b64encode(file.content).decode("ascii")
+    return f"file {file.mode} {file.owner} {file.group} {file.validator} {file.path} {content}"
+
+
+def job_command(name: str, script: str, progress: str = "p") -> str:
+    """The command that runs ``script`` (given on standard input) detached, or attaches to it."""
+    key = hashlib.sha256(script.encode()).hexdigest()
+    return _with_variables("job.sh", {"METIS_JOB": name, "METIS_KEY": key, "METIS_PROGRESS": progress})
+
+
+def job_input(script: str) -> str:
+    """``script`` with the mark that shows it arrived whole."""
+    return f"{script.rstrip()}\n# end"
+
+
+def package_file_job(path: str, sha256: str, install: str) -> str:
+    """Shell that checks a payload on the host against its pin, then installs it."""
+    return f"set -e\n{_checked(path, sha256)}\n{install}"
+
+
+def driver_job(change: DriverChange) -> str:
+    """Shell that puts a DKMS tree in place and builds it for each kernel."""
+    tree = change.tree
+    values = {
+        "METIS_MODULE": tree.name,
+        "METIS_VERSION": tree.version,
+        "METIS_SOURCE": tree.source_dir,
+        "METIS_UNPACK": "1" if change.unpack else "",
+        "METIS_PAYLOAD": host_path(tree.payload),
+        "METIS_SHA256": tree.payload.sha256,
+        "METIS_CONF": base64.b64encode(tree.conf).decode("ascii"),
+        "METIS_KERNELS": " ".join(change.kernels),
+    }
+    return _with_variables("driver.sh", values)
+
+
+def load_command(change: CardChange) -> str:
+    """The script that loads the module and has udev apply its rules to the card."""
+    classes = " ".join(entry.name for entry in contract().device_classes if not entry.shared)
+    values = {
+        "METIS_MODULE": change.load or "",
+        "METIS_TRIGGER": "1" if change.trigger else "0",
+        "METIS_CLASSES": classes,
+    }
+    return _with_variables("load.sh", values)
+
+
+def _checked(path: str, sha256: str) -> str:
+    quoted = shlex.quote(path)
+    return (
+        f"printf '%s  %s\\n' {sha256} {quoted} | sha256sum -c - >/dev/null || "
+        f"{{ printf 'metis-provision: %s is not the pinned payload\\n' {quoted} >&2; exit 1; }}"
+    )

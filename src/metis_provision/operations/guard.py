@@ -1,0 +1,117 @@
+"""Keeps one host's trouble on that host: every operation's generator runs inside this guard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from functools import update_wrapper
+from typing import Any
+
+from paramiko import SSHException
+from pyinfra import logger
+from pyinfra.api import operation
+from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
+from pyinfra.api.command import FileUploadCommand, FunctionCommand, PyinfraCommand
+from pyinfra.api.host import Host
+from pyinfra.api.operation import OperationMeta
+from pyinfra.api.state import State
+from pyinfra.context import ctx_host, ctx_state
+
+from metis_provision.model.errors import UserError
+from metis_provision.operations.outcome import outcome_of
+from metis_provision.operations.view import SurveyFailed, View, forget, view_of
+
+Step = Generator[PyinfraCommand, None, None]
+
+
+def guarded(function: Callable[[], Step]) -> Callable[..., OperationMeta]:
+    """Make an operation of ``function`` whose exceptions become a failing command of the host they concern.
+
+    pyinfra stops the whole run on an exception.
+    """
+
+    def inside() -> Step:
+        state, host = ctx_state.get(), ctx_host.get()
+        try:
+            for command in function():
+                yield command
+                if state.is_executing:
+                    forget(host)
+        except (Refused, UserError, SurveyFailed) as error:
+            yield from _refused(state, host, str(error))
+        except Exception as error:
+            logger.debug("unexpected error", exc_info=True)
+            yield from _refused(state, host, f"unexpected {type(error).__name__} in {function.__name__}: {error}")
+
+    update_wrapper(inside, function, updated=())
+    del inside.__wrapped__  # type: ignore[attr-defined]
+    return operation()(inside)
+
+
+def step(function: Callable[[View], Step]) -> Callable[..., OperationMeta]:
+    """Make a guarded operation of ``function``, which gets the host's view and yields what the difference asks for.
+
+    A host with blockers gets no step: preflight says why.
+    """
+
+    def with_view() -> Step:
+        view = view_of(ctx_state.get(), ctx_host.get())
+        if not view.desired.blockers:
+            yield from function(view)
+
+    return guarded(update_wrapper(with_view, function, updated=()))
+
+
+class Refused(Exception):
+    """This host goes no further; the text says why, one reason a line."""
+
+
+def run(command: str, stdin: str, visible: bool = False) -> FunctionCommand:
+    """A shell command with its input on standard input: one channel, nothing in /tmp or the process list.
+
+    ``visible`` prints its output as it comes.
+    """
+    return FunctionCommand(_run, (command, stdin, visible), {})
+
+
+def upload(source: str, destination: str) -> FileUploadCommand:
+    """Send a payload; whoever uses it there checks its digest."""
+    return FileUploadCommand(source, destination)
+
+
+def _refused(state: State, host: Host, message: str) -> Step:
+    """Say it at once while planning; while executing, fail the host with a command that runs nothing on it."""
+    if not state.is_executing:
+        _report(state, host, message)
+    yield FunctionCommand(_refuse, (message,), {})
+
+
+def _refuse(state: State, host: Host, message: str) -> bool:
+    _report(state, host, message)
+    return False
+
+
+def _run(state: State, host: Host, command: str, stdin: str, visible: bool) -> bool:
+    arguments: dict[str, Any] = {
+        key: value for key, value in (host.current_op_global_arguments or {}).items() if key in CONNECTOR_ARGUMENT_KEYS
+    }
+    if stdin:
+        arguments["_stdin"] = stdin
+    shown = visible or state.print_output
+    try:
+        status, output = host.run_shell_command(command, print_output=shown, print_input=state.print_input, **arguments)
+    except (OSError, EOFError, SSHException) as error:
+        _report(state, host, f"the connection broke ({error or type(error).__name__}): run again to go on from here")
+        return False
+    if not status:
+        lines = [line for line in output.stderr_lines if line.strip()] or output.stdout_lines
+        if not shown:
+            for line in lines[:-1]:
+                logger.error("%s%s", host.print_prefix, line)
+        _report(state, host, lines[-1].removeprefix("metis-provision: ") if lines else "the command said nothing")
+    return bool(status)
+
+
+def _report(state: State, host: Host, message: str) -> None:
+    for line in message.splitlines():
+        logger.error("%s%s", host.print_prefix, line)
+    outcome_of(state).reason(host, message)

@@ -1,0 +1,80 @@
+#!/bin/sh
+# Runs a long step detached from the connection, or attaches to the same step if it still runs.
+#
+# METIS_JOB       name of the step
+# METIS_KEY       what it does: a step that still runs is attached to only if its key is the same
+# METIS_PROGRESS  sed script that picks the log lines worth showing
+# standard input  the POSIX shell to run, its last line "# end"
+set -u
+umask 077
+run=/run/metis-provision
+job=$run/jobs/${METIS_JOB:?}
+
+fail() {
+	printf 'metis-provision: %s\n' "$*" >&2
+	exit 1
+}
+
+start() {
+	exec 9>"$run/lock"
+	flock -n 9 || fail "another run is changing this host: wait for it to end, then run again"
+	script=$(cat)
+	case $script in
+	*'
+# end') ;;
+	*) fail "the transfer was cut off: nothing was started" ;;
+	esac
+	rm -f "$job/status"
+	: >"$job/log"
+	printf '%s\n' "${METIS_KEY:?}" >"$job/key" || fail "$job could not be written: is /run full?"
+	printf '%s\n' "$script" >"$job/script" || fail "$job could not be written: is /run full?"
+	# shellcheck disable=SC2016 # expanded by the inner shell
+	setsid sh -c '
+		sh "$1/script" >"$1/log" 2>&1 </dev/null 8>&- 9>&-
+		printf "%s\n" "$?" >"$1/status.new" && mv -f "$1/status.new" "$1/status"
+	' sh "$job" >/dev/null 2>&1 </dev/null &
+	exec 9>&-
+}
+
+attach() {
+	running=$(cat "$job/key" 2>/dev/null)
+	[ "$running" = "${METIS_KEY:?}" ] ||
+		fail "a different $METIS_JOB step is still running on this host: wait for it to end, then run again"
+	printf 'attaching to the %s step that is still running\n' "$METIS_JOB"
+	cat >/dev/null
+}
+
+show_new_lines() {
+	total=$(wc -l <"$job/log")
+	[ "$total" -gt "$shown" ] || return 1
+	sed -n "$((shown + 1)),${total}p" "$job/log" | sed -n "${METIS_PROGRESS:-p}"
+	shown=$total
+}
+
+follow() {
+	shown=0
+	quiet=0
+	while ! flock -n -s "$job/lock" true; do
+		if show_new_lines; then quiet=0; else quiet=$((quiet + 1)); fi
+		if [ "$quiet" -ge 15 ]; then
+			printf '... the %s step is still working\n' "$METIS_JOB"
+			quiet=0
+		fi
+		sleep 1
+	done
+	show_new_lines
+}
+
+mkdir -p "$job" || fail "$job could not be created"
+exec 8>"$job/lock"
+if flock -n 8; then start; else attach; fi
+exec 8>&-
+follow
+
+[ -f "$job/status" ] || fail "the $METIS_JOB step was killed before it ended; its log is $job/log"
+read -r status <"$job/status"
+if [ "$status" -ne 0 ]; then
+	tail -n 15 "$job/log" >&2
+	printf 'metis-provision: the %s step ended with status %s; its log is %s on the host\n' "$METIS_JOB" "$status" "$job/log" >&2
+fi
+exit "$status"

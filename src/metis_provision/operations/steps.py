@@ -1,0 +1,165 @@
+"""The operations: one per concern, each comparing the desired host with the surveyed one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pyinfra import logger
+from pyinfra.api.command import FunctionCommand
+from pyinfra.context import ctx_host, ctx_state
+
+from metis_provision.checks.evaluate import evaluate
+from metis_provision.checks.evidence import Evidence
+from metis_provision.desired.difference import AccessChange, Concern
+from metis_provision.desired.payloads import host_path
+from metis_provision.desired.platforms import Platform, platform_of
+from metis_provision.model.artifact import Payload
+from metis_provision.model.errors import UserError
+from metis_provision.model.receipt import PAYLOAD_DIR, Receipt, ReceiptFile, ReceiptPayload
+from metis_provision.operations import commands
+from metis_provision.operations.guard import Refused, Step, guarded, run, step, upload
+from metis_provision.operations.outcome import outcome_of
+from metis_provision.operations.view import View, fresh_view, view_of
+
+_PACKAGES_PROGRESS = "/^Get:/p;/^Unpacking/p;/^Setting up/p;/^E:/p;/^W:/p;/^metis-provision:/p"
+_DRIVER_PROGRESS = "/^building/p;/^Building/p;/^Installing/p;/^metis-provision:/p;/[Ee]rror/p"
+
+
+@guarded
+def preflight() -> Step:
+    """Refuse a host that cannot be provisioned, with every reason at once."""
+    view = view_of(ctx_state.get(), ctx_host.get())
+    if view.desired.blockers:
+        raise Refused("\n".join(view.desired.blockers))
+    yield from ()
+
+
+@step
+def packages(view: View) -> Step:
+    """Install what the build and the runtime need."""
+    missing = view.difference.packages
+    if not missing:
+        return
+    _announce(view, Concern.PACKAGES)
+    noted = view.receipt.model_copy(update={"packages": tuple(dict.fromkeys((*view.receipt.packages, *missing)))})
+    yield _write_receipt(view, noted)
+    yield _job("packages", "set -e\n" + _platform(view).install_script(missing), _PACKAGES_PROGRESS)
+
+
+@step
+def access(view: View) -> Step:
+    """Create the group, let the service users in, and write rules and module configuration."""
+    change = view.difference.access
+    if change is None:
+        return
+    _announce(view, Concern.ACCESS)
+    receipt = _receipt_after(view, change)
+    yield run(commands.apply_command(view.survey), commands.manifest(change, receipt, view.receipt))
+
+
+@step
+def driver(view: View) -> Step:
+    """Put the driver's source in place and build it for every kernel that has headers."""
+    change = view.difference.driver
+    if change is None:
+        return
+    _announce(view, Concern.DRIVER)
+    yield from _hand_over(view, change.tree.payload, change.upload)
+    yield _job("driver", commands.driver_job(change), _DRIVER_PROGRESS)
+
+
+@step
+def card(view: View) -> Step:
+    """Load the module and give the card's nodes their owner, mode and names."""
+    change = view.difference.card
+    if change is None:
+        return
+    _announce(view, Concern.CARD)
+    yield run(commands.load_command(change), "")
+
+
+@step
+def runtime(view: View) -> Step:
+    """Install the runtime, which brings axdevice and axrunmodel."""
+    change = view.difference.runtime
+    if change is None:
+        return
+    _announce(view, Concern.RUNTIME)
+    yield from _hand_over(view, change.payload, change.upload)
+    path = host_path(change.payload)
+    script = commands.package_file_job(path, change.payload.sha256, _platform(view).install_file_script(path))
+    yield _job("runtime", script, _PACKAGES_PROGRESS)
+
+
+@guarded
+def verify() -> Step:
+    """Look again, this time touching the card, and fail a host that is not as wanted. Changes nothing."""
+    state, host = ctx_state.get(), ctx_host.get()
+    if not state.is_executing:
+        return
+    view = fresh_view(host)
+    verdict = evaluate(host.name, Evidence(view.settings, view.survey, view.desired))
+    outcome_of(state).verdict(host, verdict)
+    if not verdict.ok:
+        raise Refused(f"verification: {verdict.standing}; the table at the end says what and what to do")
+    yield from ()
+
+
+def _announce(view: View, concern: Concern) -> None:
+    state, host = ctx_state.get(), ctx_host.get()
+    if state.is_executing:
+        return
+    reasons = view.difference.reasons[concern]
+    outcome_of(state).plan(host, concern, reasons)
+    for reason in reasons:
+        logger.info("%s%s: %s", host.print_prefix, concern, reason)
+
+
+def _platform(view: View) -> Platform:
+    platform = platform_of(view.survey.host)
+    if platform is None:
+        raise UserError("this distribution is not known")
+    return platform
+
+
+def _job(name: str, script: str, progress: str) -> FunctionCommand:
+    return run(commands.job_command(name, script, progress), commands.job_input(script), visible=True)
+
+
+def _write_receipt(view: View, receipt: Receipt) -> FunctionCommand:
+    return run(commands.apply_command(view.survey), commands.manifest(AccessChange(), receipt, view.receipt))
+
+
+def _hand_over(view: View, payload: Payload, send: bool) -> Step:
+    """Note the payload in the receipt before it is used, and send it if the host does not have it."""
+    noted = ReceiptPayload(name=payload.name, version=payload.version, sha256=payload.sha256)
+    if view.receipt.payloads.get(payload.name) != noted:
+        known = {**view.receipt.payloads, payload.name: noted}
+        yield _write_receipt(view, view.receipt.model_copy(update={"payloads": known}))
+    if send:
+        yield run(f"umask 077 && mkdir -p {PAYLOAD_DIR}", "")
+        yield upload(str(Path(payload.source).expanduser()), host_path(payload))
+
+
+def _receipt_after(view: View, change: AccessChange) -> Receipt:
+    before = view.receipt
+    files = {path: entry for path, entry in before.files.items() if path not in change.surplus}
+    for file in change.files:
+        known = before.files.get(file.path)
+        seen = view.survey.files.get(file.path)
+        files[file.path] = ReceiptFile(
+            sha256=file.sha256,
+            mode=file.mode,
+            owner=file.owner,
+            group=file.group,
+            original=known.original if known else (seen.sha256 if seen else None),
+        )
+    joined = (*before.memberships, *change.memberships)
+    return before.model_copy(
+        update={
+            "files": files,
+            "groups": tuple(dict.fromkeys((*before.groups, *(group.name for group in change.groups)))),
+            "users": tuple(dict.fromkeys((*before.users, *(user.name for user in change.users)))),
+            "memberships": tuple(dict.fromkeys(joined)),
+        }
+    )

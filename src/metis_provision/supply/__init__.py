@@ -1,0 +1,1 @@
+"""Payloads on the controller: found, hashed against their pin, refused."""
