@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -67,11 +66,11 @@ class Target:
 
 
 @pytest.fixture(params=SHELLS, ids=["dash", "busybox"])
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Target]:
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Target:
     missing = [tool for tool in (request.param[0], "unshare", "flock") if not shutil.which(tool)]
     if missing or os.geteuid() != 0:
         pytest.skip(f"needs root and {', '.join(missing) or 'nothing else'}")
-    yield Target(tmp_path, request.param)
+    return Target(tmp_path, request.param)
 
 
 def line(path: Path | str, text: str, mode: str = "0644", validator: str = "none", owner: str = "root") -> str:
