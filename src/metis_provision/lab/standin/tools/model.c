@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Model files, the numbers that follow from a seed, and the product worked out on the host. */
+#include "model.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "metis_regs.h"
+
+#define LARGEST_FILE 4096
+
+/* Model files are flat objects of ours, so finding a key and its number is all the JSON that is needed. */
+static bool number_in(const char *path, const char *text, const char *key, uint64_t low, uint64_t high,
+		      uint64_t *value)
+{
+	char quoted[64];
+	const char *place;
+	char *end;
+
+	snprintf(quoted, sizeof(quoted), "\"%s\"", key);
+	place = strstr(text, quoted);
+	if (place) {
+		place += strlen(quoted);
+		place += strspn(place, " \t\r\n");
+	}
+	if (!place || *place != ':') {
+		fprintf(stderr, "axrunmodel: %s has no \"%s\"\n", path, key);
+		return false;
+	}
+	place += 1 + strspn(place + 1, " \t\r\n");
+	errno = 0;
+	*value = strtoull(place, &end, 10);
+	if (!isdigit((unsigned char)*place) || errno || !strchr(",} \t\r\n", *end) || *value < low || *value > high) {
+		fprintf(stderr, "axrunmodel: %s: \"%s\" must be a number from %llu to %llu\n", path, key,
+			(unsigned long long)low, (unsigned long long)high);
+		return false;
+	}
+	return true;
+}
+
+static bool slurp(const char *path, char text[LARGEST_FILE + 1])
+{
+	FILE *file = fopen(path, "r");
+	size_t length;
+
+	if (!file) {
+		fprintf(stderr, "axrunmodel: %s cannot be read: %s\n", path, strerror(errno));
+		return false;
+	}
+	length = fread(text, 1, LARGEST_FILE + 1, file);
+	fclose(file);
+	if (length > LARGEST_FILE) {
+		fprintf(stderr, "axrunmodel: %s is no model file: longer than %d bytes\n", path, LARGEST_FILE);
+		return false;
+	}
+	text[length] = '\0';
+	return true;
+}
+
+bool read_model(const char *path, struct model *model)
+{
+	char text[LARGEST_FILE + 1];
+	uint64_t rows, cols, seed;
+
+	if (!slurp(path, text) || !number_in(path, text, "rows", 1, METIS_MAX_DIMENSION, &rows) ||
+	    !number_in(path, text, "cols", 1, METIS_MAX_DIMENSION, &cols) ||
+	    !number_in(path, text, "seed", 1, UINT32_MAX, &seed) ||
+	    !number_in(path, text, "operations_per_inference", 1, UINT64_MAX, &model->operations))
+		return false;
+	model->rows = rows;
+	model->cols = cols;
+	model->seed = seed;
+	return true;
+}
+
+/* Marsaglia's 32-bit xorshift; it must not be in state zero. */
+static uint32_t next(uint32_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 17;
+	*state ^= *state << 5;
+	return *state;
+}
+
+void fill(int8_t *to, uint32_t count, uint32_t seed)
+{
+	uint32_t state = seed ? seed : 1;
+	uint32_t index;
+
+	for (index = 0; index < count; index++)
+		to[index] = (int8_t)(next(&state) >> 24);
+}
+
+void expect(const struct model *model, const int8_t *weights, const int8_t *vector, uint8_t *answer)
+{
+	uint32_t row, col;
+
+	for (row = 0; row < model->rows; row++) {
+		int32_t sum = 0;
+
+		for (col = 0; col < model->cols; col++)
+			sum += weights[row * model->cols + col] * vector[col];
+		for (col = 0; col < sizeof(sum); col++)
+			answer[row * sizeof(sum) + col] = (uint32_t)sum >> (8 * col);
+	}
+}

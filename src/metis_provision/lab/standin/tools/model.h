@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The model axrunmodel runs: its file, its numbers, and the answer it must give. */
+#ifndef MODEL_H
+#define MODEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct model {
+	uint32_t rows;
+	uint32_t cols;
+	uint32_t seed;
+	uint64_t operations;
+};
+
+/* Read a model file; prints what is wrong with it and returns false. */
+bool read_model(const char *path, struct model *model);
+
+/* Fill count signed bytes with numbers that follow from seed. */
+void fill(int8_t *to, uint32_t count, uint32_t seed);
+
+/* The product as the card must give it: rows little-endian 32-bit sums. */
+void expect(const struct model *model, const int8_t *weights, const int8_t *vector, uint8_t *answer);
+
+#endif
