@@ -16,6 +16,20 @@ class Answer(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Area(StrEnum):
+    """What a check is about; reports give each area but the first and the last a column."""
+
+    HOST = "host"
+    ENUMERATION = "enumeration"
+    LINK = "link"
+    DRIVER = "driver"
+    NODE = "node"
+    ACCESS = "access"
+    FIRMWARE = "firmware"
+    SELF_TEST = "self-test"
+    FILES = "files"
+
+
 class Standing(StrEnum):
     """What a host's answers add up to. ``unproven``: a required check could not look."""
 
@@ -27,9 +41,10 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check's answer on one host, about one card or the host as a whole.
+    """One check's answer on one host, about one subject (a card, a user, a kernel) or the host as a whole.
 
-    ``seen`` is the evidence in words, ``next_step`` what to do about anything that is not a pass.
+    ``seen`` is the evidence in words, ``next_step`` what to do about anything that is not a pass,
+    ``brief`` the few words that stand for the answer in a table.
     """
 
     code: str
@@ -39,6 +54,8 @@ class Finding:
     next_step: str = ""
     subject: str = ""
     required: bool = True
+    area: Area = Area.HOST
+    brief: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +67,14 @@ class Verdict:
 
     @property
     def standing(self) -> Standing:
-        """Green only if every required check passes; skips do not count, warnings stay visible."""
+        """Green only if every required check passes; skips do not count, warnings stay visible.
+
+        A host on which nothing required was looked at is unproven, however many checks were skipped.
+        """
         required = [finding.answer for finding in self.findings if finding.required]
         if Answer.FAIL in required:
             return Standing.FAILED
-        if Answer.UNKNOWN in required or not any(a in {Answer.PASS, Answer.WARN} for a in required):
+        if Answer.UNKNOWN in required or not {Answer.PASS, Answer.WARN} & set(required):
             return Standing.UNPROVEN
         if any(finding.answer in {Answer.WARN, Answer.FAIL} for finding in self.findings):
             return Standing.WARNED

@@ -1,0 +1,62 @@
+"""Typed view of ``carriers.yml``: the boards a card sits on and the link each can give it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from enum import StrEnum
+from functools import cache
+from importlib.resources import files
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from metis_provision.model.errors import UserError
+
+
+class CarrierSource(StrEnum):
+    """Where a carrier's figures come from; the head of ``carriers.yml`` says what each stands for."""
+
+    FIELD = "field"
+    DOCS = "docs"
+    SEED = "seed"
+    CONVENTION = "convention"
+
+
+class Link(BaseModel):
+    """Most a carrier's link can be: GT/s and lanes, None where boards of the kind differ."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    speed: float | None = Field(gt=0)
+    width: int | None = Field(gt=0)
+
+
+class Carrier(BaseModel):
+    """A board a card sits on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    link: Link
+    advice: str
+    """What to do when the link falls short of this."""
+    notes: str
+    source: CarrierSource
+
+
+@cache
+def carriers() -> Mapping[str, Carrier]:
+    """Return every carrier by name."""
+    text = files("metis_provision.catalog").joinpath("carriers.yml").read_text(encoding="utf-8")
+    return TypeAdapter(dict[str, Carrier]).validate_python(yaml.safe_load(text))
+
+
+def carrier(name: str) -> Carrier:
+    """Return the carrier called ``name``; UserError with the closest name if there is none."""
+    known = carriers()
+    if name in known:
+        return known[name]
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
+    raise UserError(f"metis_carrier: {name!r} is not a carrier of the catalogue; {hint}")

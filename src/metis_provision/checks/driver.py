@@ -1,0 +1,155 @@
+"""Checks of the kernel driver: in memory, on disk, in DKMS, and for the kernels the host may boot next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from metis_provision.catalog.contract import contract
+from metis_provision.checks.evidence import CannotLook, Evidence
+from metis_provision.checks.outcome import (
+    Checks,
+    Outcome,
+    failed,
+    passed,
+    per_card,
+    skipped,
+    warned,
+)
+from metis_provision.model.artifact import DkmsModule
+from metis_provision.model.survey import DkmsBuild, Kernel, PciFunction
+
+checks = Checks()
+
+_INSTALLED = {"installed", "installed-weak"}
+_NOT_OURS = "this host's driver does not come from DKMS by this deploy"
+
+
+@checks.answers("METIS-201")
+def driver_loaded(evidence: Evidence) -> Iterator[Outcome]:
+    """The module is in memory."""
+    if evidence.driver.loaded:
+        yield passed(f"Module {contract().module} is in memory.", brief=evidence.driver.version or "")
+    else:
+        yield failed(short="not loaded", module=contract().module)
+
+
+@checks.answers("METIS-202")
+def driver_bound(evidence: Evidence) -> Iterator[Outcome]:
+    """The driver has taken each card."""
+    yield from per_card(evidence, _bound)
+
+
+@checks.answers("METIS-203")
+def version_asked_for(evidence: Evidence) -> Iterator[Outcome]:
+    """The version in memory is the one the settings ask for."""
+    wanted = evidence.settings.driver_version
+    if wanted is None:
+        yield skipped("no version is asked for (metis_driver_version)")
+    elif (loaded := _loaded_version(evidence)) == wanted:
+        yield passed(f"Version {loaded} is in memory.")
+    else:
+        yield failed(short=loaded, loaded=loaded, wanted=wanted)
+
+
+@checks.answers("METIS-204")
+def memory_is_disk(evidence: Evidence) -> Iterator[Outcome]:
+    """The module in memory is the one on disk for the running kernel."""
+    kernel = evidence.running_kernel
+    loaded = _loaded_version(evidence)
+    if kernel.module_path is None:
+        yield failed(short="not on disk", loaded=loaded, disk="no module", kernel=kernel.release)
+    elif kernel.module_version is None:
+        raise CannotLook(f"the version of {kernel.module_path} could not be read", "Run modinfo on that file.")
+    elif kernel.module_version != loaded:
+        yield failed(
+            short=f"{loaded} loaded", loaded=loaded, disk=f"version {kernel.module_version}", kernel=kernel.release
+        )
+    else:
+        yield passed(f"Version {loaded} is in memory and on disk ({kernel.module_path}).")
+
+
+@checks.answers("METIS-210")
+def headers_for_running_kernel(evidence: Evidence) -> Iterator[Outcome]:
+    """A module can be built for the running kernel."""
+    if evidence.desired.dkms is None:
+        yield skipped(_NOT_OURS)
+    elif evidence.running_kernel.headers:
+        yield passed(f"The build tree of {evidence.running_kernel.release} is there.")
+    else:
+        yield failed(short="no headers", kernel=evidence.running_kernel.release)
+
+
+@checks.answers("METIS-211")
+def dkms_installed(evidence: Evidence) -> Iterator[Outcome]:
+    """DKMS has installed the version asked for, for the running kernel, as it was built."""
+    module = evidence.desired.dkms
+    if module is None:
+        yield skipped(_NOT_OURS)
+        return
+    kernel = evidence.running_kernel.release
+    state = _dkms_state(evidence.dkms, module, kernel)
+    about = {"module": module.name, "version": module.version, "kernel": kernel, "state": state}
+    if state not in _INSTALLED:
+        yield failed(short="dkms", **about)
+    elif remark := _difference(evidence.dkms or (), module, kernel):
+        yield warned(short="dkms", **{**about, "state": f"{state}, but {remark}"})
+    else:
+        yield passed(f"{module.name}/{module.version} is {state} for {kernel}.")
+
+
+@checks.answers("METIS-220")
+def other_kernels(evidence: Evidence) -> Iterator[Outcome]:
+    """The card will still be there after a boot into another installed kernel."""
+    others = evidence.other_kernels
+    if not others:
+        yield skipped("no other kernel is installed")
+    for kernel in others:
+        trouble = _boot_trouble(kernel)
+        if trouble:
+            yield warned(about=kernel.release, short="next boot", kernel=kernel.release, why=trouble)
+        else:
+            yield passed(f"{kernel.release} has {kernel.module_path}.", subject=kernel.release)
+
+
+def _bound(evidence: Evidence, card: PciFunction) -> Outcome:
+    wanted = contract().pci_driver.value
+    if wanted == card.driver or card.bdf in evidence.driver.bound:
+        return passed(f"{card.bdf} is bound to {wanted}.", subject=card.bdf)
+    return failed(about=card.bdf, short="not bound", where=card.bdf, driver=card.driver or "no driver", wanted=wanted)
+
+
+def _loaded_version(evidence: Evidence) -> str:
+    if evidence.driver.version is None:
+        raise CannotLook("the version of the driver in memory could not be read", _READ_VERSION)
+    return evidence.driver.version
+
+
+_READ_VERSION = f"Read {contract().sysfs.module_version} on the host; a driver without it was not built by DKMS."
+
+
+def _dkms_state(builds: tuple[DkmsBuild, ...] | None, module: DkmsModule, kernel: str) -> str:
+    """Return the best state DKMS reports for a kernel, or why there is none."""
+    if builds is None:
+        return "DKMS is not installed"
+    ours = [build for build in builds if (build.module, build.version) == (module.name, module.version)]
+    states = [build.state for build in ours if build.kernel == kernel]
+    if not states:
+        return ", ".join(sorted({build.state for build in ours if build.kernel is None})) or "not known to DKMS"
+    return next((state for state in states if state in _INSTALLED), states[0])
+
+
+def _difference(builds: tuple[DkmsBuild, ...], module: DkmsModule, kernel: str) -> str:
+    for build in builds:
+        if (build.module, build.version, build.kernel) == (module.name, module.version, kernel):
+            remark = build.remark or ""
+            if "difference" in remark.lower():
+                return remark
+    return ""
+
+
+def _boot_trouble(kernel: Kernel) -> str:
+    if kernel.module_path is None:
+        return "none is installed" if kernel.headers else "none is installed, and its headers are missing"
+    if kernel.vermagic is not None and kernel.vermagic.split(" ")[0] != kernel.release:
+        return f"{kernel.module_path} was built for {kernel.vermagic.split(' ')[0]}"
+    return ""

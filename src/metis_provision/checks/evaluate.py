@@ -1,0 +1,109 @@
+"""Turns the evidence about a host into its verdict: runs every check and puts the answers into words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from metis_provision.checks import access, bus, device, driver, files, host, link, node, self_test
+from metis_provision.checks.catalogue import Code, catalogue
+from metis_provision.checks.evidence import CannotLook, Evidence
+from metis_provision.checks.outcome import CheckFunction, Outcome, skipped, unknown
+from metis_provision.model.errors import UserError
+from metis_provision.model.verdict import Answer, Finding, Verdict
+
+_AREAS = (host, bus, link, driver, node, access, device, self_test, files)
+_CORRECT_IT = "Correct it in the inventory and verify again."
+_REPORT_IT = "This is a mistake in the check itself: please report it with this text and the survey."
+
+
+def check_functions() -> Mapping[str, CheckFunction]:
+    """Every check function by code; ValueError if two modules claim one code."""
+    functions: dict[str, CheckFunction] = {}
+    for area in _AREAS:
+        for code, function in area.checks.functions.items():
+            if code in functions:
+                raise ValueError(f"{code} has two functions")
+            functions[code] = function
+    return functions
+
+
+def evaluate(host: str, evidence: Evidence) -> Verdict:
+    """Judge one host; never raises, because a check that breaks is itself an answer (unknown)."""
+    functions = check_functions()
+    findings = [
+        _finding(code, outcome)
+        for code in catalogue().values()
+        for outcome in _outcomes(code, functions[code.code], evidence)
+    ]
+    return Verdict(host, tuple(_consequences_skipped(findings)))
+
+
+def _outcomes(code: Code, function: CheckFunction, evidence: Evidence) -> list[Outcome]:
+    if code.card and evidence.settings.cards == 0:
+        return [skipped("no card is expected here (metis_cards = 0)")]
+    outcomes: list[Outcome] = []
+    try:
+        outcomes.extend(function(evidence))
+    except CannotLook as missing:
+        outcomes.append(unknown(str(missing), missing.next_step))
+    except UserError as mistake:
+        outcomes.append(unknown(str(mistake), _CORRECT_IT))
+    except Exception as error:  # one broken check must not hide what the others found
+        outcomes.append(_broken(error))
+    return outcomes or [unknown("the check gave no answer", _REPORT_IT)]
+
+
+def _broken(error: Exception) -> Outcome:
+    return unknown(f"the check broke off: {type(error).__name__}: {error}", _REPORT_IT)
+
+
+def _finding(code: Code, outcome: Outcome) -> Finding:
+    seen, next_step = outcome.text, outcome.next_step
+    if outcome.answer in {Answer.WARN, Answer.FAIL}:
+        try:
+            seen = code.message.format_map(dict(outcome.values))
+            next_step = code.next_step.format_map(dict(outcome.values))
+        except (KeyError, IndexError, ValueError) as error:
+            return _finding(code, _broken(error))
+    return Finding(
+        code=code.code,
+        title=code.title,
+        answer=outcome.answer,
+        seen=seen,
+        next_step=next_step,
+        subject=outcome.subject,
+        required=code.required if outcome.required is None else outcome.required,
+        area=code.area,
+        brief=outcome.brief,
+    )
+
+
+def _consequences_skipped(findings: list[Finding]) -> Iterable[Finding]:
+    """Replace what another failure explains by a skip that names the cause; the cause keeps the host from being ok."""
+    for finding in findings:
+        cause = None if finding.answer in {Answer.PASS, Answer.SKIP} else _cause(finding, findings)
+        yield finding if cause is None else _skip_after(finding, cause)
+
+
+def _cause(finding: Finding, findings: list[Finding]) -> Finding | None:
+    """Return the first failed finding among those that ``finding`` follows, looking behind consequences too."""
+    for code in catalogue()[finding.code].follows:
+        candidates = [other for other in findings if other.code == code]
+        subjects = {other.subject for other in candidates}
+        for other in candidates:
+            same = other.subject in ("", finding.subject) or finding.subject not in subjects
+            if same and other.answer is Answer.FAIL and other.required:
+                return _cause(other, findings) or other
+    return None
+
+
+def _skip_after(finding: Finding, cause: Finding) -> Finding:
+    return Finding(
+        code=finding.code,
+        title=finding.title,
+        answer=Answer.SKIP,
+        seen=f"follows from {cause.code} ({cause.title[0].lower() + cause.title[1:]}): {finding.seen}",
+        subject=finding.subject,
+        required=finding.required,
+        area=finding.area,
+    )

@@ -1,0 +1,58 @@
+"""Checks of the device nodes and the links that lead to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from metis_provision.catalog.contract import contract
+from metis_provision.checks.evidence import CannotLook, Evidence
+from metis_provision.checks.outcome import Checks, Outcome, failed, passed, per_card, skipped
+from metis_provision.model.survey import PciFunction
+
+checks = Checks()
+
+
+@checks.answers("METIS-301")
+def node_per_card(evidence: Evidence) -> Iterator[Outcome]:
+    """Each card has a node."""
+    yield from per_card(evidence, _node_of)
+
+
+@checks.answers("METIS-302")
+def owner_group_mode(evidence: Evidence) -> Iterator[Outcome]:
+    """Each node has root, the group and the mode of the settings."""
+    settings = evidence.settings
+    if not evidence.card_nodes:
+        yield skipped("no card has a node (METIS-301)")
+    for node in evidence.card_nodes:
+        if not node.mode:
+            raise CannotLook(f"owner and mode of {node.path} could not be read")
+        now, wanted = f"{node.owner}:{node.group} {node.mode}", f"root:{settings.group} {settings.node_mode}"
+        if now == wanted:
+            yield passed(f"{node.path} is {now}.", subject=node.bdf or node.path, brief=now)
+        else:
+            yield failed(about=node.bdf or node.path, short=now, node=node.path, now=now, wanted=wanted)
+
+
+@checks.answers("METIS-303")
+def stable_links(evidence: Evidence) -> Iterator[Outcome]:
+    """The links /dev/axelera0 and so on, one for each card, lead to one node each."""
+    nodes = evidence.card_nodes
+    if not evidence.cards:
+        yield skipped("no card on the bus (METIS-101)")
+    for index in range(len(evidence.cards)):
+        link = PurePosixPath("/dev") / contract().nodes.stable.template.format(index=index)
+        targets = [node.path for node in nodes if str(link) in node.links]
+        if len(targets) == 1:
+            yield passed(f"{link} leads to {targets[0]}.", subject=str(link))
+        else:
+            what = f"leads to {' and '.join(targets)}" if targets else "does not lead to the node of a card"
+            yield failed(about=str(link), short="no link", link=link, what=what)
+
+
+def _node_of(evidence: Evidence, card: PciFunction) -> Outcome:
+    paths = [node.path for node in evidence.card_nodes if node.bdf == card.bdf]
+    if paths:
+        return passed(f"{card.bdf} has {', '.join(paths)}.", subject=card.bdf)
+    return failed(about=card.bdf, short="no node", where=card.bdf)

@@ -1,0 +1,117 @@
+"""Checks of the self-test: an inference ran, its answer was right, it was fast enough."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from metis_provision.checks.device import CUT_OFF, INSTALL_RUNTIME, NOT_FOUND, TIMED_OUT, busy
+from metis_provision.checks.evidence import CannotLook, Evidence
+from metis_provision.checks.outcome import Checks, Outcome, failed, passed, skipped, unknown
+from metis_provision.model.survey import CommandResult
+from metis_provision.survey.tools import AnswerCheck, SelfTestOutput, parse_self_test, says_busy, trouble
+
+checks = Checks()
+
+_NOT_WANTED = "the self-test is switched off (metis_self_test = False)"
+_DID_NOT_RUN = "the self-test did not come that far (METIS-501)"
+_SET_MODEL = "Set metis_self_test_model to a compiled model on the host, or metis_self_test = False to go without."
+_READ_OUTPUT = "Run the same command on the host and report its output, so that this form is learned."
+
+
+@checks.answers("METIS-501")
+def self_test_ran(evidence: Evidence) -> Iterator[Outcome]:
+    """The inference ended well and reported a throughput."""
+    reason = _left_out(evidence)
+    if reason is not None:
+        yield reason
+        return
+    result = evidence.self_test
+    output = parse_self_test(result.output)
+    if result.status == NOT_FOUND:
+        raise CannotLook(f"{_command(result)} is not installed on this host", INSTALL_RUNTIME)
+    if result.status == TIMED_OUT:
+        raise CannotLook("the self-test did not end in time", CUT_OFF)
+    if result.status != 0:
+        yield failed(short="did not run", command=result.command, status=result.status, detail=_last_words(result))
+    elif not output.throughput:
+        raise CannotLook(f"the self-test ended well but reported no throughput: {_last_words(result)}", _READ_OUTPUT)
+    elif output.throughput[1] <= 0:
+        yield failed(short="no frames", command=result.command, status=0, detail="its throughput is zero")
+    else:
+        yield passed(f"{result.command}: {_figures(output)}.", brief=f"{output.throughput[1]:g} FPS")
+
+
+@checks.answers("METIS-502")
+def answer_right(evidence: Evidence) -> Iterator[Outcome]:
+    """What the card computed is what it should have computed."""
+    ran = _output(evidence)
+    if isinstance(ran, Outcome):
+        yield ran
+        return
+    result, output = ran
+    if output.answer is AnswerCheck.WRONG:
+        yield failed(short="wrong answer", detail=output.answer_line.rstrip("."))
+    elif output.answer is AnswerCheck.UNREADABLE:
+        raise CannotLook(f"what the tool says of the answer is not understood: {output.answer_line}", _READ_OUTPUT)
+    elif result.status != 0:
+        yield skipped(_DID_NOT_RUN)
+    elif output.answer is AnswerCheck.RIGHT:
+        yield passed(f"{output.answer_line}.")
+    else:
+        yield unknown("this tool does not compare the answer with the right one", _USE_COMPARING_TOOL, required=False)
+
+
+_USE_COMPARING_TOOL = "Nothing to repair; the inference ended well, but whether its answer was right is not proven."
+
+
+@checks.answers("METIS-503")
+def fast_enough(evidence: Evidence) -> Iterator[Outcome]:
+    """The throughput reaches the floor of the settings."""
+    floor = evidence.settings.min_fps
+    ran = _output(evidence)
+    if floor is None:
+        yield skipped("no floor is set (metis_min_fps)")
+    elif isinstance(ran, Outcome):
+        yield ran
+    elif ran[0].status != 0 or ran[1].throughput is None:
+        yield skipped(_DID_NOT_RUN)
+    else:
+        where, fps = ran[1].throughput
+        if fps < floor:
+            yield failed(short=f"{fps:g} FPS", fps=f"{fps:g}", where=where, floor=f"{floor:g}")
+        else:
+            yield passed(f"{fps:g} FPS ({where}), at least {floor:g} are asked for.")
+
+
+def _left_out(evidence: Evidence) -> Outcome | None:
+    """Why there is no output to judge, or None if there is."""
+    if not evidence.settings.self_test:
+        return skipped(_NOT_WANTED)
+    result = evidence.survey.self_test
+    if result is not None and not says_busy(result.output):
+        return None
+    if result is not None or evidence.holders:
+        return skipped(busy(evidence), brief="busy")
+    if evidence.settings.self_test_model is None:
+        return unknown("no model is set for the self-test", _SET_MODEL)
+    return None
+
+
+def _output(evidence: Evidence) -> tuple[CommandResult, SelfTestOutput] | Outcome:
+    if not evidence.settings.self_test:
+        return skipped(_NOT_WANTED)
+    if _left_out(evidence) is not None or evidence.survey.self_test is None:
+        return skipped(_DID_NOT_RUN)
+    return evidence.survey.self_test, parse_self_test(evidence.survey.self_test.output)
+
+
+def _command(result: CommandResult) -> str:
+    return result.command.split(" ")[0] or "the self-test"
+
+
+def _last_words(result: CommandResult) -> str:
+    return trouble(result.output).rstrip(".") or "it printed nothing"
+
+
+def _figures(output: SelfTestOutput) -> str:
+    return ", ".join(f"{where} {fps:g} FPS" for where, fps in sorted(output.fps.items()))
