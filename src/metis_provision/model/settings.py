@@ -48,7 +48,7 @@ def _account(value: str) -> str:
 
 def _sha256(value: str) -> str:
     if value.upper() == "SKIP":
-        raise ValueError("SKIP would install whatever arrives: pin the sha256 of a payload you have checked")
+        raise ValueError("is SKIP, which would install whatever arrives: pin the sha256 of a payload you have checked")
     if not _SHA256.fullmatch(value.lower()):
         raise ValueError("is not a sha256 (64 hexadecimal digits)")
     return value.lower()

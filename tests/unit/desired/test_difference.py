@@ -1,0 +1,193 @@
+"""From settings and a survey to what is left to do: nothing on a host that is as wanted."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import pytest
+
+from metis_provision.desired import driver
+from metis_provision.desired.access import CARD_NAMES, UDEV_RULES
+from metis_provision.desired.difference import Concern, Difference, difference
+from metis_provision.desired.payloads import host_path
+from metis_provision.desired.state import desired_state, survey_request
+from metis_provision.model.artifact import DesiredState
+from metis_provision.model.settings import Settings
+from metis_provision.model.survey import Account, DkmsBuild, Driver, FileState, Host, Kernel, Node, Survey
+
+RELEASE = "6.12.63+deb13-amd64"
+SETTINGS = Settings(
+    driver_version="1.6.2",
+    driver_source="driver.tar.gz",
+    driver_sha256="d" * 64,
+    runtime="deb",
+    runtime_version="1.8.0",
+    runtime_source="runtime.deb",
+    runtime_sha256="e" * 64,
+)
+BARE = Survey(
+    host=Host(
+        os_release={"ID": "debian", "VERSION_ID": "13"},
+        architecture="x86_64",
+        userland="amd64",
+        uid=0,
+        epoch=1_800_000_000,
+    ),
+    kernels=(Kernel(RELEASE, running=True, headers=False),),
+    driver=Driver(loaded=False),
+    nodes=(),
+)
+
+
+def desired(settings: Settings = SETTINGS, survey: Survey = BARE) -> DesiredState:
+    return desired_state(settings, survey)
+
+
+def left(survey: Survey, settings: Settings = SETTINGS, ours: frozenset[str] = frozenset()) -> Difference:
+    return difference(settings, desired_state(settings, survey), survey, ours)
+
+
+def converged(settings: Settings = SETTINGS) -> Survey:
+    """The bare host after everything that is desired was done to it."""
+    wanted = desired(settings)
+    assert wanted.dkms is not None
+    files = {
+        file.path: FileState(file.path, "file", file.sha256, file.mode, file.owner, file.group) for file in wanted.files
+    }
+    for path, content in ((wanted.dkms.conf_path, wanted.dkms.conf), (wanted.dkms.mark_path, wanted.dkms.mark)):
+        files[path] = FileState(path, "file", hashlib.sha256(content).hexdigest(), "0644", "root", "root")
+    node = Node("/dev/metis-0-1-0", "0000:01:00.0", "metis", "root", "axelera", "0660", links=("/dev/axelera0",))
+    return replace(
+        BARE,
+        kernels=(Kernel(RELEASE, running=True, headers=True),),
+        driver=Driver(loaded=True, version="1.6.2"),
+        nodes=(node,),
+        dkms=(DkmsBuild("metis", "1.6.2", RELEASE, "x86_64", "installed"),),
+        groups={"axelera": Account("axelera", 999)},
+        files=files,
+        packages={"dkms": "3", "kmod": "1", "pciutils": "1", "axelera-runtime-1.8.0": "1.8.0"},
+    )
+
+
+def test_a_bare_host_needs_everything() -> None:
+    reasons = left(BARE).reasons
+    assert list(reasons) == [Concern.PACKAGES, Concern.ACCESS, Concern.DRIVER, Concern.CARD, Concern.RUNTIME]
+    assert f"install linux-headers-{RELEASE}" in reasons[Concern.PACKAGES]
+    assert "create group axelera" in reasons[Concern.ACCESS]
+    assert f"write {UDEV_RULES}" in reasons[Concern.ACCESS]
+    assert f"build for {RELEASE} (after its headers)" in reasons[Concern.DRIVER]
+
+
+def test_a_converged_host_needs_nothing() -> None:
+    assert left(converged()) == Difference()
+
+
+def test_users_are_joined_only_if_they_exist_and_created_only_if_asked() -> None:
+    frigate = {"frigate": Account("frigate", 500, groups=("frigate",))}
+    change = left(replace(converged(), users=frigate)).access
+    assert change is not None
+    assert (change.users, change.memberships) == ((), (("frigate", "axelera"),))
+    asking = SETTINGS.model_copy(update={"create_users": True})
+    change = left(converged(), asking).access
+    assert change is not None
+    assert [user.name for user in change.users] == ["frigate", "hass"]
+    joined = {"frigate": Account("frigate", 500, groups=("frigate", "axelera"))}
+    assert left(replace(converged(), users=joined)).access is None
+
+
+@pytest.mark.parametrize(
+    "drift",
+    [
+        {"sha256": "0" * 64},
+        {"mode": "0666"},
+        {"owner": "nobody"},
+        {"group": "users"},
+        {"kind": "absent"},
+        {"kind": "link"},
+    ],
+)
+def test_a_file_that_drifted_is_written_again_and_no_other(drift: dict[str, str]) -> None:
+    good = converged()
+    drifted = replace(good, files={**good.files, UDEV_RULES: replace(good.files[UDEV_RULES], **drift)})
+    change = left(drifted).access
+    assert change is not None
+    assert [file.path for file in change.files] == [UDEV_RULES]
+    assert left(drifted).driver is None
+
+
+def test_a_file_nobody_wants_any_more_is_taken_back() -> None:
+    change = left(converged(), ours=frozenset({driver.MODPROBE, UDEV_RULES})).access
+    assert change is not None
+    assert change.surplus == (driver.MODPROBE,)
+
+
+def test_a_second_kernel_with_headers_is_built_for_and_one_without_is_not() -> None:
+    good = converged()
+    more = (
+        *good.kernels,
+        Kernel("6.16.1-amd64", running=False, headers=True),
+        Kernel("6.17", running=False, headers=False),
+    )
+    change = left(replace(good, kernels=more)).driver
+    assert change is not None
+    assert (change.kernels, change.unpack, change.upload) == (("6.16.1-amd64",), False, False)
+
+
+@pytest.mark.parametrize("state", ["added", "built", "broken"])
+def test_a_module_that_is_not_installed_is_built(state: str) -> None:
+    build = DkmsBuild("metis", "1.6.2", RELEASE, "x86_64", state)
+    change = left(replace(converged(), dkms=(build,))).driver
+    assert change is not None
+    assert change.kernels == (RELEASE,)
+
+
+def test_another_source_under_the_same_version_is_unpacked_and_built_again() -> None:
+    other = SETTINGS.model_copy(update={"driver_sha256": "f" * 64})
+    change = left(converged(), other).driver
+    assert change is not None
+    assert (change.kernels, change.unpack, change.upload) == ((RELEASE,), True, True)
+
+
+def test_a_payload_the_host_has_is_not_sent_again() -> None:
+    tree = desired().dkms
+    assert tree is not None
+    path = host_path(tree.payload)
+    has_it = replace(BARE, files={path: FileState(path, "file", tree.payload.sha256)})
+    change = left(has_it).driver
+    assert change is not None
+    assert not change.upload
+
+
+@pytest.mark.parametrize(
+    "node",
+    [{"group": "root"}, {"mode": "0666"}, {"owner": "nobody"}, {"links": ()}, {"links": ("/dev/metis-0:1:0",)}],
+)
+def test_a_node_the_rule_did_not_reach_is_triggered(node: dict[str, object]) -> None:
+    good = converged()
+    assert good.nodes
+    change = left(replace(good, nodes=(replace(good.nodes[0], **node),))).card
+    assert change is not None
+    assert (change.load, change.trigger) == (None, True)
+
+
+def test_no_module_is_loaded_in_a_container() -> None:
+    container = replace(BARE, host=replace(BARE.host, container="podman"))
+    assert left(container).card is None
+
+
+def test_a_host_that_only_carries_the_files_gets_no_module() -> None:
+    files_only = Settings(cards=0, driver="none")  # type: ignore[arg-type]
+    reasons = left(BARE, files_only).reasons
+    assert set(reasons) == {Concern.ACCESS}
+    assert not any(driver.MODULES_LOAD in reason for reason in reasons[Concern.ACCESS])
+
+
+def test_the_survey_looks_at_every_path_the_plan_compares() -> None:
+    request = survey_request(SETTINGS)
+    wanted = desired()
+    assert wanted.dkms is not None
+    assert wanted.runtime is not None
+    compared = {file.path for file in wanted.files} | {wanted.dkms.conf_path, wanted.dkms.mark_path}
+    compared |= {host_path(wanted.dkms.payload), host_path(wanted.runtime), CARD_NAMES}
+    assert compared <= set(request.paths)
