@@ -106,7 +106,7 @@ def dma_heap_usable(evidence: Evidence) -> Iterator[Outcome]:
 
 
 def _heap_opened(attempt: Attempt, heap: Node) -> Outcome:
-    who = _named(attempt.who)
+    who = _named(attempt.who, begins=True)
     if attempt.result in _LET_IN:
         return passed(f"{who} can open {heap.path}.", subject=attempt.who)
     return failed(about=attempt.who, short="DMA heap", who=who, path=heap.path, detail=_detail(attempt.detail, heap))
@@ -122,7 +122,11 @@ def _by_mode(evidence: Evidence, heap: Node) -> Outcome:
         return passed(f"{shown}.", subject=MEMBER)
     if mode & 0o060 != 0o060:
         return failed(
-            about=MEMBER, short="DMA heap", who=_named(MEMBER), path=heap.path, detail=_detail("judged by mode", heap)
+            about=MEMBER,
+            short="DMA heap",
+            who=_named(MEMBER, begins=True),
+            path=heap.path,
+            detail=_detail("judged by mode", heap),
         )
     return unknown(
         f"{shown}, and whether an access list admits {evidence.settings.group} was not tried",
@@ -140,7 +144,7 @@ def _may_open(evidence: Evidence, who: str, node: Node, *, about: str) -> Outcom
         group = evidence.settings.group
         return failed(about=about, short="refused", user=who, group=group, node=node.path, detail=detail)
     note = f" ({attempt.detail})" if attempt.detail else ""
-    return passed(f"{_named(who)} can open {node.path}{note}.", subject=about, brief="group only")
+    return passed(f"{_named(who, begins=True)} can open {node.path}{note}.", subject=about, brief="group only")
 
 
 def _attempt(attempts: Iterable[Attempt], who: str, node: str) -> Attempt | None:
@@ -156,8 +160,11 @@ def _not_tried(attempt: Attempt | None, who: str, path: str, subject: str) -> Ou
     )
 
 
-def _named(who: str) -> str:
-    return {MEMBER: "a member of the group", OUTSIDER: "a user outside the group"}.get(who, who)
+def _named(who: str, *, begins: bool = False) -> str:
+    named = {MEMBER: "a member of the group", OUTSIDER: "a user outside the group"}.get(who)
+    if named is None:
+        return who
+    return named.capitalize() if begins else named
 
 
 def _detail(words: str, node: Node) -> str:

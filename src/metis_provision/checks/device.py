@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from metis_provision.catalog.contract import contract
 from metis_provision.checks.evidence import CannotLook, Evidence
 from metis_provision.checks.outcome import Checks, Outcome, failed, passed, skipped
-from metis_provision.model.survey import CommandResult
+from metis_provision.model.settings import RuntimeSource
+from metis_provision.model.survey import CommandResult, Section
 from metis_provision.survey.tools import Device, parse_devices, says_busy, trouble
 
 checks = Checks()
@@ -14,30 +16,35 @@ checks = Checks()
 INSTALL_RUNTIME = "Install the runtime (metis_runtime) or run it in its container; it brings axdevice and axrunmodel."
 CUT_OFF = "Look at the kernel log for timeouts of the driver, then switch the power of the host off and on."
 
+INSTALL_TOOLS = "Install kmod (lsmod) and pciutils (lspci) wherever the runtime runs."
+HELD_BY_NOBODY = "the tool found the card held by another process, but no holder was seen"
+VERIFY_LATER = "Verify again; if it stays, look for a container that has the card."
+
 NOT_FOUND, TIMED_OUT = 127, 124
 
 
 @checks.answers("METIS-401")
 def firmware_answers(evidence: Evidence) -> Iterator[Outcome]:
     """Every card expected answers ``axdevice``."""
-    if evidence.survey.devices is None and evidence.holders:
-        yield skipped(busy(evidence), brief="busy")
+    result = evidence.survey.devices
+    if evidence.holders and (result is None or says_busy(result.output)):
+        yield skipped(held_by(evidence), brief="busy")
         return
     result = evidence.devices
     devices = parse_devices(result.output)
-    answering = [device for device in devices if device.responding]
+    answering = tuple({device.node: device for device in devices if device.responding}.values())
     if len(answering) >= evidence.settings.cards and result.status == 0:
         for device in answering:
             yield passed(describe(device), subject=device.node or "", brief=device.firmware or "answers")
         return
-    if evidence.holders or says_busy(result.output):
-        yield skipped(busy(evidence), brief="busy")
+    if result.status == NOT_FOUND and not _runtime_wanted(evidence):
+        yield skipped("no runtime is wanted on this host (metis_runtime, metis_self_test)")
         return
-    _refuse_to_judge(result, devices)
+    _refuse_to_judge(evidence, result, devices)
     detail = trouble(result.output).rstrip(".")
     yield failed(
         short=f"{len(answering)} of {evidence.settings.cards}",
-        answering=len(answering) or "none",
+        answering=len(answering),
         expected=evidence.settings.cards,
         detail=f"; axdevice said: {detail}" if detail else "",
     )
@@ -55,18 +62,27 @@ def describe(device: Device) -> str:
     return f"{device.node or 'A device'} answers: {', '.join(part for part in parts if part) or 'no detail'}."
 
 
-def busy(evidence: Evidence) -> str:
-    """Return why a check that needs the card alone was left out."""
+def held_by(evidence: Evidence) -> str:
+    """Return why a check that needs the card alone was left out; METIS-320 warns of the holders."""
     held = [f"{node.path} by {holder.command} (process {holder.pid})" for node, holder in evidence.holders]
-    return f"the card is held: {', '.join(held)}" if held else "the card is held by another process"
+    return f"the card is held: {', '.join(held)}"
 
 
-def _refuse_to_judge(result: CommandResult, devices: tuple[Device, ...]) -> None:
+def _runtime_wanted(evidence: Evidence) -> bool:
+    return evidence.settings.runtime is not RuntimeSource.NONE or evidence.settings.self_test
+
+
+def _refuse_to_judge(evidence: Evidence, result: CommandResult, devices: tuple[Device, ...]) -> None:
     """Raise ``CannotLook`` for output that says nothing about the card, one way or the other."""
+    if says_busy(result.output):
+        raise CannotLook(HELD_BY_NOBODY, VERIFY_LATER)
     if result.status == NOT_FOUND:
         raise CannotLook("axdevice is not installed on this host", INSTALL_RUNTIME)
     if result.status == TIMED_OUT:
         raise CannotLook("axdevice did not end in time", CUT_OFF)
+    missing = [tool for tool in contract().tools.axdevice.needs if tool not in evidence.survey.host.tools]
+    if Section.HOST in evidence.survey.sections and missing and not devices:
+        raise CannotLook(f"axdevice runs {' and '.join(missing)}, which this host lacks", INSTALL_TOOLS)
     if not devices and result.status == 0:
         said = trouble(result.output)
         raise CannotLook(

@@ -104,7 +104,7 @@ def other_kernels(evidence: Evidence) -> Iterator[Outcome]:
     if not others:
         yield skipped("no other kernel is installed")
     for kernel in others:
-        trouble = _boot_trouble(kernel)
+        trouble = _boot_trouble(kernel, evidence.settings.driver_version)
         if trouble:
             yield warned(about=kernel.release, short="next boot", kernel=kernel.release, why=trouble)
         else:
@@ -147,9 +147,11 @@ def _difference(builds: tuple[DkmsBuild, ...], module: DkmsModule, kernel: str) 
     return ""
 
 
-def _boot_trouble(kernel: Kernel) -> str:
+def _boot_trouble(kernel: Kernel, wanted: str | None) -> str:
     if kernel.module_path is None:
         return "none is installed" if kernel.headers else "none is installed, and its headers are missing"
     if kernel.vermagic is not None and kernel.vermagic.split(" ")[0] != kernel.release:
         return f"{kernel.module_path} was built for {kernel.vermagic.split(' ')[0]}"
+    if wanted is not None and kernel.module_version not in (None, wanted):
+        return f"{kernel.module_path} is version {kernel.module_version}, {wanted} is asked for"
     return ""

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from metis_provision.catalog.contract import contract
-from metis_provision.checks.evidence import CannotLook, Evidence
-from metis_provision.checks.outcome import Checks, Outcome, failed, passed, per_card, skipped
+from metis_provision.checks.evidence import LOOK_AGAIN, Evidence
+from metis_provision.checks.outcome import Checks, Outcome, failed, passed, per_card, skipped, unknown
 from metis_provision.model.survey import PciFunction
 
 checks = Checks()
@@ -27,7 +27,8 @@ def owner_group_mode(evidence: Evidence) -> Iterator[Outcome]:
         yield skipped("no card has a node (METIS-301)")
     for node in evidence.card_nodes:
         if not node.mode:
-            raise CannotLook(f"owner and mode of {node.path} could not be read")
+            yield unknown(f"owner and mode of {node.path} could not be read", LOOK_AGAIN, subject=node.bdf or node.path)
+            continue
         now, wanted = f"{node.owner}:{node.group} {node.mode}", f"root:{settings.group} {settings.node_mode}"
         if now == wanted:
             yield passed(f"{node.path} is {now}.", subject=node.bdf or node.path, brief=now)
@@ -52,7 +53,9 @@ def stable_links(evidence: Evidence) -> Iterator[Outcome]:
 
 
 def _node_of(evidence: Evidence, card: PciFunction) -> Outcome:
-    paths = [node.path for node in evidence.card_nodes if node.bdf == card.bdf]
-    if paths:
-        return passed(f"{card.bdf} has {', '.join(paths)}.", subject=card.bdf)
-    return failed(about=card.bdf, short="no node", where=card.bdf)
+    nodes = [node for node in evidence.card_nodes if node.bdf == card.bdf]
+    missing = [node.path for node in nodes if not node.mode]
+    if nodes and not missing:
+        return passed(f"{card.bdf} has {', '.join(node.path for node in nodes)}.", subject=card.bdf)
+    detail = f": the kernel has it, but {missing[0]} is missing" if missing else ""
+    return failed(about=card.bdf, short="no node", where=card.bdf, detail=detail)

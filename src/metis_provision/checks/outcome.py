@@ -38,9 +38,11 @@ def skipped(why: str, *, subject: str = "", brief: str = "") -> Outcome:
     return Outcome(Answer.SKIP, subject, brief, why)
 
 
-def unknown(missing: str, next_step: str, *, subject: str = "", required: bool | None = None) -> Outcome:
+def unknown(
+    missing: str, next_step: str, *, subject: str = "", brief: str = "", required: bool | None = None
+) -> Outcome:
     """The check could not look."""
-    return Outcome(Answer.UNKNOWN, subject, "", missing, next_step, required=required)
+    return Outcome(Answer.UNKNOWN, subject, brief, missing, next_step, required=required)
 
 
 def warned(*, about: str = "", short: str = "", **values: object) -> Outcome:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from metis_provision.checks.device import CUT_OFF, INSTALL_RUNTIME, NOT_FOUND, TIMED_OUT, busy
+from metis_provision.checks.device import (
+    CUT_OFF,
+    HELD_BY_NOBODY,
+    INSTALL_RUNTIME,
+    NOT_FOUND,
+    TIMED_OUT,
+    VERIFY_LATER,
+    held_by,
+)
 from metis_provision.checks.evidence import CannotLook, Evidence
 from metis_provision.checks.outcome import Checks, Outcome, failed, passed, skipped, unknown
 from metis_provision.model.survey import CommandResult
@@ -15,6 +23,7 @@ checks = Checks()
 _NOT_WANTED = "the self-test is switched off (metis_self_test = False)"
 _DID_NOT_RUN = "the self-test did not come that far (METIS-501)"
 _SET_MODEL = "Set metis_self_test_model to a compiled model on the host, or metis_self_test = False to go without."
+_NOT_COMPARED = "Nothing to repair: the inference ended well, but whether its answer was right is not proven."
 _READ_OUTPUT = "Run the same command on the host and report its output, so that this form is learned."
 
 
@@ -58,10 +67,12 @@ def answer_right(evidence: Evidence) -> Iterator[Outcome]:
     elif output.answer is AnswerCheck.RIGHT:
         yield passed(f"{output.answer_line}.")
     else:
-        yield unknown("this tool does not compare the answer with the right one", _USE_COMPARING_TOOL, required=False)
-
-
-_USE_COMPARING_TOOL = "Nothing to repair; the inference ended well, but whether its answer was right is not proven."
+        yield unknown(
+            "this tool does not compare the answer with the right one",
+            _NOT_COMPARED,
+            brief="answer unproven",
+            required=False,
+        )
 
 
 @checks.answers("METIS-503")
@@ -90,8 +101,10 @@ def _left_out(evidence: Evidence) -> Outcome | None:
     result = evidence.survey.self_test
     if result is not None and not says_busy(result.output):
         return None
-    if result is not None or evidence.holders:
-        return skipped(busy(evidence), brief="busy")
+    if evidence.holders:
+        return skipped(held_by(evidence), brief="busy")
+    if result is not None:
+        return unknown(HELD_BY_NOBODY, VERIFY_LATER)
     if evidence.settings.self_test_model is None:
         return unknown("no model is set for the self-test", _SET_MODEL)
     return None

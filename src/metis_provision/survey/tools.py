@@ -15,11 +15,13 @@ _NOT_RESPONDING = re.compile(r"\(not responding\)|board_type=unknown\b")
 _FIELD = re.compile(r"(?P<key>[a-z_]+)=(?:'(?P<quoted>[^']*)'|(?P<bare>\S+))")
 _MEMORY = re.compile(r"(?P<size>\d{1,6}) ?GiB")
 _CLOCK = re.compile(r"(?P<mhz>\d{1,6})MHz")
+_WHERE = r"(?P<where>device|host|system)(?:\s+\d{1,4})?"
 _NUMBER = r"(?P<number>\d[\d.,]{0,40})"
 _THROUGHPUT = (
-    re.compile(rf"(?P<where>device|host|system)\b[^\d\n]{{0,40}}{_NUMBER}\s*(?:fps|frames)", re.IGNORECASE),
-    re.compile(rf"(?P<where>device|host|system)\s+fps\b[^\d\n]{{0,20}}{_NUMBER}", re.IGNORECASE),
-    re.compile(rf"(?P<where>end-to-end) average measurement\b[^\d\n]{{0,80}}{_NUMBER}", re.IGNORECASE),
+    re.compile(rf"\b{_WHERE}\b[^\d\n]{{0,40}}{_NUMBER}\s*(?:fps|frames)\b", re.IGNORECASE),
+    re.compile(rf"\b{_WHERE}\s+fps\b[^\d\n]{{0,20}}{_NUMBER}", re.IGNORECASE),
+    # The last column is the rate; the one before it a latency.
+    re.compile(rf"(?P<where>end-to-end) average measurement\b.*?\s{_NUMBER}\s*$", re.IGNORECASE),
 )
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _DECIMAL = re.compile(r"\d+(?:[.,]\d+)?")
@@ -57,7 +59,7 @@ class SelfTestOutput:
     """What a self-test printed: frames per second by place of measurement, and the comparison of the answer."""
 
     fps: dict[str, float]
-    """Keys are device, host, system and end-to-end; only those that were printed as a number."""
+    """Keys are device, host, system and end-to-end; only those that were printed as a number, the least of several."""
     answer: AnswerCheck
     answer_line: str = ""
 
@@ -84,7 +86,8 @@ def parse_self_test(output: Iterable[str]) -> SelfTestOutput:
             found = pattern.search(line)
             number = _number(found["number"]) if found else None
             if found and number is not None:
-                fps[found["where"].lower()] = number
+                where = found["where"].lower()
+                fps[where] = min(number, fps.get(where, number))
                 break
     answer, answer_line = _answer(lines)
     return SelfTestOutput(fps, answer, answer_line)
