@@ -1,0 +1,34 @@
+# What people type: each target is a few words of tools/ or of the installed commands.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup demo test test-full check docs lock clean
+
+setup:
+	@tools/setup "$(PYTHON)"
+
+demo: setup
+	@tools/demo
+
+test: setup
+	@$(BIN)/python tools/tiers.py
+
+check: .venv/ready
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/shellcheck $$(git grep -lE '^#! ?/bin/(sh|bash)' -- . ':!*.j2')
+	@$(BIN)/python tools/docs.py --check
+	@$(BIN)/pytest -q tests/unit
+
+.venv/ready: requirements-dev.lock pyproject.toml
+	@tools/setup --python-only "$(PYTHON)"
+
+docs: .venv/ready
+	@$(BIN)/python tools/docs.py
+
+lock: .venv/ready
+	@tools/lock
+
+clean:
+	rm -rf .venv dist .mypy_cache .ruff_cache

@@ -1,0 +1,114 @@
+"""One host's trouble stays on that host, and every host has its row; played with pyinfra's scripted hosts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from metis_provision.desired.state import survey_request
+from metis_provision.model.settings import Settings
+from metis_provision.survey.script import survey_command
+
+FILES_ONLY = Settings(cards=0, driver="none")
+
+INVENTORY = """
+survey = {"METIS_SECTIONS": open(%r).read().splitlines()}
+plain = {"metis_cards": 0, "metis_driver": "none", "fake_delay": 0, "fake_delay_jitter": 0, "fake_responses": survey}
+hosts = [
+    ("@fake/one", plain),
+    ("@fake/two", {**plain, **%s}),
+    ("@fake/three", plain),
+]
+"""
+
+BROKEN_PLAN = """
+import sys
+from metis_provision.operations import view
+real = view.difference
+def broken(settings, *rest):
+    if settings.service_users == ["explode"]:
+        raise KeyError("unforeseen")
+    return real(settings, *rest)
+view.difference = broken
+"""
+
+RUN = "from metis_provision.cli import main; main()"
+
+
+@pytest.fixture(scope="module")
+def survey_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("survey") / "survey.txt"
+    command = survey_command(survey_request(FILES_ONLY))
+    path.write_text(subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout)
+    return path
+
+
+def run(inventory: Path, *arguments: str, patch: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", patch + RUN, *arguments, str(inventory)], capture_output=True, text=True, check=False
+    )
+
+
+def write(tmp_path: Path, survey_text: Path, second: str) -> Path:
+    path = tmp_path / "inventory.py"
+    path.write_text(INVENTORY % (str(survey_text), second))
+    return path
+
+
+def test_an_unexpected_error_fails_its_own_host_only(tmp_path: Path, survey_text: Path) -> None:
+    inventory = write(tmp_path, survey_text, '{"metis_service_users": ["explode"]}')
+    done = run(inventory, "apply", "-y", "--json", patch=BROKEN_PLAN)
+    rows = {row["host"]: row for row in json.loads(done.stdout)["hosts"]}
+    assert done.returncode == 1
+    assert rows["@fake/two"]["reason"] == "unexpected KeyError in packages: 'unforeseen'"
+    assert rows["@fake/one"]["findings"]
+    assert rows["@fake/three"]["findings"]
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unexpected_error_does_not_stop_the_plan(tmp_path: Path, survey_text: Path) -> None:
+    inventory = write(tmp_path, survey_text, '{"metis_service_users": ["explode"]}')
+    done = run(inventory, "plan", patch=BROKEN_PLAN)
+    assert done.returncode == 1
+    assert "unexpected KeyError" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '{"METIS_SECTIONS": {"success": False, "stderr": "boom"}}',
+        '{"METIS_SECTIONS": []}',
+        '{"METIS_SECTIONS": ["@x"]}',
+    ],
+    ids=["fails", "silent", "not ours"],
+)
+def test_a_host_that_cannot_be_surveyed_is_not_an_empty_one(tmp_path: Path, survey_text: Path, answer: str) -> None:
+    inventory = write(tmp_path, survey_text, '{"fake_responses": %s}' % answer)  # noqa: UP031
+    done = run(inventory, "apply", "-y", "--json")
+    rows = {row["host"]: row for row in json.loads(done.stdout)["hosts"]}
+    assert done.returncode == 1
+    assert not rows["@fake/two"]["findings"]
+    assert "could not be surveyed" in rows["@fake/two"]["reason"]
+    assert rows["@fake/one"]["findings"]
+
+
+def test_a_plan_costs_one_remote_command_and_a_run_three_at_most(tmp_path: Path, survey_text: Path) -> None:
+    inventory = write(tmp_path, survey_text, "{}")
+    count = (
+        "from pyinfra.connectors.fake import FakeConnector\n"
+        "import atexit, collections\n"
+        "calls = collections.Counter()\n"
+        "real = FakeConnector.run_shell_command\n"
+        "def counted(self, *a, **k):\n"
+        "    calls[self.host.name] += 1\n"
+        "    return real(self, *a, **k)\n"
+        "FakeConnector.run_shell_command = counted\n"
+        "atexit.register(lambda: print('CALLS', max(calls.values()), file=sys.stderr))\n"
+    )
+    plan = run(inventory, "plan", patch="import pyinfra_cli, sys\n" + count)
+    assert "CALLS 1\n" in plan.stderr
