@@ -1,0 +1,131 @@
+"""The guest's disk: Debian 13 with its stock kernel, sshd, and nothing of what a deploy installs."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import subprocess
+from pathlib import Path
+
+from metis_provision.lab.apt import AptSetup, local_certificates, read_apt_setup
+from metis_provision.lab.bootstrap import bootstrap, mmdebstrap_command
+from metis_provision.lab.cache import DAY, Recipe, obtain
+from metis_provision.model.errors import ExitCode, UserError
+
+logger = logging.getLogger(__name__)
+
+RELEASE = "trixie"
+DISK_SIZE = "8G"
+"""Sparse; kernel headers, a compiler and DKMS builds take about 1.5 GiB of it."""
+MAX_AGE = 7 * DAY
+"""Seconds; older images are made again, because the headers of a kernel leave the archive soon after its successor
+arrives."""
+PACKAGES = (
+    "linux-image-amd64",
+    "initramfs-tools",
+    "zstd",
+    "systemd-sysv",
+    "udev",
+    "dbus",
+    # Without it, an ssh connection outlives its host's shutdown and hangs.
+    "libpam-systemd",
+    "openssh-server",
+    "sudo",
+    "iproute2",
+    "procps",
+)
+NAMESERVER = "10.0.2.3"
+"""The resolver of QEMU's user-mode network (QEMU's documentation, "Using the user mode network stack")."""
+
+# Before the kernel is unpacked: an initramfs for the disk this machine has, as MODULES=dep makes on a real host.
+SETUP_SCRIPT = r"""
+set -eu
+mkdir -p "$1/etc/initramfs-tools/conf.d"
+echo 'MODULES=list' > "$1/etc/initramfs-tools/conf.d/machine"
+printf '%s\n' virtio_pci virtio_blk ext4 > "$1/etc/initramfs-tools/modules"
+"""
+
+CUSTOMIZE_SCRIPT = rf"""
+set -eu
+root=$1
+echo 'LABEL=root / ext4 errors=remount-ro 0 0' > "$root/etc/fstab"
+echo 'nameserver {NAMESERVER}' > "$root/etc/resolv.conf"
+printf '%s\n' '[Match]' 'Name=en*' '[Network]' 'DHCP=ipv4' > "$root/etc/systemd/network/wired.network"
+# Each machine brings a name and keys of its own, as credentials of systemd.system-credentials(7).
+rm -f "$root/etc/hostname" "$root"/etc/ssh/ssh_host_*
+: > "$root/etc/machine-id"
+printf '%s\n' 'HostKey /etc/ssh/ssh_host_ed25519_key' 'PasswordAuthentication no' \
+    > "$root/etc/ssh/sshd_config.d/machine.conf"
+chroot "$root" systemctl --quiet enable systemd-networkd.service
+# The first would make further host keys, slowly; the others would hold apt's lock when nobody expects it.
+chroot "$root" systemctl --quiet mask sshd-keygen.service systemd-networkd-wait-online.service \
+    apt-daily.timer apt-daily-upgrade.timer
+chroot "$root" useradd --create-home --shell /bin/bash --gid operator operator
+echo 'operator ALL=(ALL) NOPASSWD: ALL' > "$root/etc/sudoers.d/operator"
+chmod 0440 "$root/etc/sudoers.d/operator"
+chroot "$root" dpkg-query --show --showformat '${{Package}} ${{Version}}\n' > "$root.packages"
+"""
+
+
+def image_recipe(setup: AptSetup, certificates: dict[str, str]) -> Recipe:
+    """Return everything the image depends on but the archive's state; ``certificates`` maps names to PEM texts."""
+    return {
+        "release": RELEASE,
+        "packages": packages(setup),
+        "sources": setup.sources(RELEASE),
+        "options": setup.guest_options(),
+        "certificates": certificates if setup.uses_tls else {},
+        "scripts": [SETUP_SCRIPT, CUSTOMIZE_SCRIPT],
+        "size": DISK_SIZE,
+        "layout": 1,
+    }
+
+
+def packages(setup: AptSetup) -> tuple[str, ...]:
+    """Return the packages of the image; certificates only where the mirror needs them."""
+    return (*PACKAGES, "ca-certificates") if setup.uses_tls else PACKAGES
+
+
+def guest_image() -> Path:
+    """Return the cached entry with ``disk.raw`` and ``root.packages``; UserError if it cannot be built."""
+    setup = read_apt_setup()
+    certificates = {path.name: path.read_text() for path in local_certificates()}
+    recipe = image_recipe(setup, certificates)
+    return obtain("images", recipe, lambda directory: _build(directory, setup, certificates), max_age=MAX_AGE)
+
+
+def _build(directory: Path, setup: AptSetup, certificates: dict[str, str]) -> None:
+    root = directory / "root"
+    command = mmdebstrap_command(
+        RELEASE,
+        root,
+        variant="minbase",
+        packages=packages(setup),
+        sources=setup.sources(RELEASE),
+        apt_options=setup.options,
+        setup=SETUP_SCRIPT,
+        customize=CUSTOMIZE_SCRIPT,
+    )
+    bootstrap(command, "the guest image")
+    _configure_apt(root, setup, certificates)
+    make_filesystem(root, directory / "disk.raw")
+    shutil.rmtree(root)
+
+
+def _configure_apt(root: Path, setup: AptSetup, certificates: dict[str, str]) -> None:
+    # mmdebstrap leaves its own options there, with the proxies as this machine sees them.
+    (root / "etc/apt/apt.conf.d/99mmdebstrap").unlink(missing_ok=True)
+    if options := setup.guest_options():
+        (root / "etc/apt/apt.conf.d/90controller").write_text("".join(f"{option}\n" for option in options))
+    if setup.uses_tls and certificates:
+        for name, text in certificates.items():
+            (root / "usr/local/share/ca-certificates" / name).write_text(text)
+        subprocess.run(["chroot", str(root), "update-ca-certificates"], check=True, capture_output=True)
+
+
+def make_filesystem(root: Path, disk: Path) -> None:
+    """Write the tree ``root`` as an ext4 file system into the sparse file ``disk``, without mounting anything."""
+    command = ["mke2fs", "-q", "-t", "ext4", "-L", "root", "-d", str(root), str(disk), DISK_SIZE]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise UserError(f"mke2fs cannot write {disk}: {result.stderr.strip()}", ExitCode.FAILED)

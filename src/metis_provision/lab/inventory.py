@@ -1,0 +1,48 @@
+"""The running machines as a pyinfra inventory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metis_provision.lab import machine as machines
+from metis_provision.lab.machine import Condition, Machine
+from metis_provision.lab.standin.source import MODEL_PATH
+from metis_provision.model.errors import UserError
+
+
+def lab_hosts() -> list[tuple[str, dict[str, Any]]]:
+    """Return (name, host data) for each running machine; UserError if none runs."""
+    found = [machines.load(name) for name in machines.names()]
+    running = [machine for machine in found if machine.condition() is Condition.RUNNING]
+    if not running:
+        raise UserError("No lab machine is running: metis-provision lab up")
+    return [(machine.name, host_data(machine)) for machine in running]
+
+
+def host_data(machine: Machine) -> dict[str, Any]:
+    """Return how pyinfra reaches a machine and what a deploy should make of it."""
+    data: dict[str, Any] = {
+        "ssh_hostname": machine.ssh_host,
+        "ssh_port": machine.ssh_port,
+        "ssh_user": machine.ssh_user,
+        "ssh_key": str(machine.ssh_key),
+        "ssh_known_hosts_file": str(machine.ssh_known_hosts),
+        "ssh_strict_host_key_checking": "yes",
+        "metis_carrier": "generic",
+        "metis_create_users": True,
+        "metis_self_test_model": MODEL_PATH,
+    }
+    if machine.driver is not None:
+        data |= {
+            "metis_driver_version": machine.driver.version,
+            "metis_driver_source": str(machine.driver.source),
+            "metis_driver_sha256": machine.driver.sha256,
+        }
+    if machine.runtime is not None:
+        data |= {
+            "metis_runtime": "deb",
+            "metis_runtime_version": machine.runtime.version,
+            "metis_runtime_source": str(machine.runtime.source),
+            "metis_runtime_sha256": machine.runtime.sha256,
+        }
+    return data

@@ -1,0 +1,220 @@
+"""Bringing machines up and taking them down, whatever state they are in."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from metis_provision.lab import machine as machines
+from metis_provision.lab.image import guest_image
+from metis_provision.lab.locking import Busy, locked
+from metis_provision.lab.machine import NAME, STATE_FILE, Condition, Machine
+from metis_provision.lab.paths import require_socket_path, state_dir
+from metis_provision.lab.payload import check_driver, driver_payload, runtime_payload
+from metis_provision.lab.process import read_record
+from metis_provision.lab.qemu import Acceleration, choose_acceleration, toolbox
+from metis_provision.lab.requirements import missing_requirements, require
+from metis_provision.model.errors import ExitCode, UserError
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_NAME = "metis"
+# Below the range the kernel takes ports of outgoing connections from (ip_local_port_range, from 32768).
+PORTS = range(22000, 23000)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What ``lab up`` was asked for; ``memory`` in MiB, ``card`` a profile or None."""
+
+    name: str = DEFAULT_NAME
+    card: str | None = "m2"
+    memory: int = 1536
+    cpus: int = 2
+    acceleration: Acceleration = Acceleration.AUTO
+    driver: Path | None = None
+    driver_version: str | None = None
+
+
+def up(wish: Wish) -> Machine:
+    """Bring a machine up and return it once ssh answers; UserError saying what is missing or went wrong.
+
+    A machine that failed keeps its directory with the console's log until the next ``up`` or ``down`` of that name.
+    """
+    _check(wish)
+    directory = state_dir() / wish.name
+    directory.mkdir(parents=True, mode=0o700, exist_ok=True)
+    with _held(wish.name):
+        _refuse_running(wish.name)
+        _end_processes(directory)
+        _empty(directory)
+        try:
+            return _make(wish, directory)
+        except BaseException:
+            _end_processes(directory)
+            raise
+
+
+def _check(wish: Wish) -> None:
+    if NAME.fullmatch(wish.name) is None:
+        raise UserError(f"{wish.name!r} is no machine name: at most 31 letters a-z, digits and dashes, a letter first.")
+    require(missing_requirements())
+    check_driver(wish.driver, wish.driver_version)
+    # The longest of the socket names.
+    require_socket_path(state_dir() / wish.name / "control.sock")
+
+
+def _refuse_running(name: str) -> None:
+    if not (state_dir() / name / STATE_FILE).exists():
+        return
+    if machines.load(name).condition() is Condition.RUNNING:
+        raise UserError(f"Machine {name} is running already: metis-provision lab down --name {name}")
+
+
+def _make(wish: Wish, directory: Path) -> Machine:
+    tools = toolbox()
+    image = guest_image()
+    acceleration = choose_acceleration(tools, wish.acceleration)
+    machine = _settle(wish, acceleration, image)
+    _make_keys(machine)
+    copy_disk(image / "disk.raw", machine.disk)
+    machine = machines.save(
+        machine.model_copy(
+            update={
+                "driver": driver_payload(directory / "payload", wish.driver, wish.driver_version),
+                "runtime": runtime_payload(directory / "payload"),
+            }
+        )
+    )
+    logger.info("starting %s (%s, %d MiB, %d CPUs)", wish.name, acceleration, wish.memory, wish.cpus)
+    machines.start_card(machine)
+    machines.start_qemu(machine)
+    machine.wait_for_ssh()
+    return machines.save(machine.model_copy(update={"ready": True}))
+
+
+def _settle(wish: Wish, acceleration: Acceleration, image: Path) -> Machine:
+    """Choose a port that no other machine has, and write it down before another ``up`` can choose it too."""
+    with locked(state_dir(), wait=True):
+        taken = {machines.load(name).ssh_port for name in machines.names() if _has_state(name)}
+        return machines.save(
+            Machine(
+                name=wish.name,
+                ssh_port=_free_port(taken),
+                acceleration=acceleration,
+                memory=wish.memory,
+                cpus=wish.cpus,
+                card=wish.card,
+                image=image.name,
+            )
+        )
+
+
+def _has_state(name: str) -> bool:
+    return (state_dir() / name / STATE_FILE).exists()
+
+
+def _free_port(taken: set[int]) -> int:
+    for port in PORTS:
+        if port in taken:
+            continue
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise UserError(f"No TCP port from {PORTS.start} to {PORTS.stop - 1} is free on 127.0.0.1.", ExitCode.FAILED)
+
+
+def copy_disk(image: Path, disk: Path) -> None:
+    """Give a machine a disk of its own; holes stay holes, and file systems that share blocks share them.
+
+    A copy rather than an overlay: it takes less than a second, nothing of it is lost when QEMU is killed, and the
+    cache may be emptied under a running machine.
+    """
+    command = ["cp", "--reflink=auto", "--sparse=always", "--", str(image), str(disk)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise UserError(f"{disk} cannot be made: {result.stderr.strip()}", ExitCode.FAILED)
+
+
+def _make_keys(machine: Machine) -> None:
+    """Make the machine's key pairs, pin its host key, and put its identity into credentials QEMU hands over."""
+    host_key = machine.directory / "ssh_host_ed25519_key"
+    for path in (machine.ssh_key, host_key):
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"metis lab {machine.name}", "-f", str(path)],
+            check=True,
+            capture_output=True,
+        )
+    public = host_key.with_suffix(".pub").read_text()
+    machine.ssh_known_hosts.write_text(f"[{machine.ssh_host}]:{machine.ssh_port} {public}")
+    credentials = machine.directory / "credentials"
+    credentials.mkdir()
+    login = machine.ssh_key.with_suffix(".pub").read_bytes()
+    files = tmpfiles(login, host_key.read_bytes(), public.encode())
+    (credentials / "files").write_text(
+        f"io.systemd.credential.binary:tmpfiles.extra={base64.b64encode(files.encode()).decode()}"
+    )
+    (credentials / "hostname").write_text(f"io.systemd.credential:system.hostname={machine.name}")
+
+
+def tmpfiles(login: bytes, host_key: bytes, host_key_public: bytes) -> str:
+    """Return lines of tmpfiles.d(5) that put keys where sshd looks, unless the guest has them from an earlier boot."""
+    lines = []
+    for home, owner in (("/root", "root root"), ("/home/operator", "operator operator")):
+        lines.append(f"d {home}/.ssh 0700 {owner} -")
+        lines.append(_file(f"{home}/.ssh/authorized_keys", "0600", owner, login))
+    lines.append(_file("/etc/ssh/ssh_host_ed25519_key", "0600", "root root", host_key))
+    lines.append(_file("/etc/ssh/ssh_host_ed25519_key.pub", "0644", "root root", host_key_public))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _file(path: str, mode: str, owner: str, content: bytes) -> str:
+    return f"f~ {path} {mode} {owner} - {base64.b64encode(content).decode()}"
+
+
+def down(name: str) -> None:
+    """End a machine's processes and remove all that belongs to it; UserError if there is no such machine."""
+    if name not in machines.names():
+        machines.load(name)
+    with _held(name):
+        directory = state_dir() / name
+        _end_processes(directory)
+        shutil.rmtree(directory)
+
+
+@contextmanager
+def _held(name: str) -> Iterator[None]:
+    """Keep a machine to ourselves while it is made or removed; UserError if somebody else has it."""
+    try:
+        with locked(state_dir() / name, wait=False):
+            yield
+    except Busy as error:
+        raise UserError(
+            f"Another command is working on machine {name}: let it finish or end it first.", ExitCode.FAILED
+        ) from error
+
+
+def _end_processes(directory: Path) -> None:
+    """End QEMU before its card: the guest then never sees a card die."""
+    for record in ("qemu.pid", "card.pid"):
+        if (process := read_record(directory / record)) is not None:
+            process.terminate()
+            (directory / record).unlink()
+
+
+def _empty(directory: Path) -> None:
+    for path in directory.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

@@ -1,0 +1,121 @@
+"""Processes that outlive the command that started them, known by process id, start time and boot.
+
+A process id alone may belong to somebody else by the time it is used; the three together cannot.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from metis_provision.model.errors import ExitCode, UserError
+
+# The new process writes its own record before it becomes the program, so there is no moment at which it runs
+# unrecorded, even if its parent is killed.
+RECORD_AND_BECOME = r"""
+record=$1; shift
+printf '%s %s %s\n' "$$" "$(cut -d ' ' -f 22 "/proc/$$/stat")" \
+    "$(cat /proc/sys/kernel/random/boot_id)" > "$record.new"
+mv -- "$record.new" "$record"
+exec "$@"
+"""
+START_SECONDS = 10.0
+TERM_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRecord:
+    """One process of one boot: ``start_ticks`` is field 22 of /proc/<pid>/stat (proc_pid_stat(5))."""
+
+    pid: int
+    start_ticks: int
+    boot_id: str
+
+    def is_alive(self) -> bool:
+        """Return whether exactly this process still runs; a zombie does not."""
+        if self.boot_id != _boot_id():
+            return False
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        # The second field is the name in parentheses and may itself hold spaces and parentheses.
+        state, *fields = stat.rpartition(")")[2].split()
+        return state not in ("Z", "X") and int(fields[18]) == self.start_ticks
+
+    def terminate(self) -> None:
+        """End the process: SIGTERM first, SIGKILL if it takes longer than ``TERM_SECONDS``."""
+        try:
+            handle = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return
+        try:
+            # Only now is the number tied to one process: look after opening, not before.
+            if not self.is_alive():
+                return
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                signal.pidfd_send_signal(handle, number)
+                if _ended(handle, TERM_SECONDS):
+                    return
+        except ProcessLookupError:
+            return
+        finally:
+            os.close(handle)
+
+
+def _ended(handle: int, seconds: float) -> bool:
+    poll = select.poll()
+    poll.register(handle, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def read_record(path: Path) -> ProcessRecord | None:
+    """Return the recorded process, None if there is no record; UserError for one that is damaged."""
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        return None
+    try:
+        pid, start_ticks, boot_id = text.split()
+        return ProcessRecord(int(pid), int(start_ticks), boot_id)
+    except ValueError as error:
+        raise UserError(
+            f"{path} does not hold a process id, a start time and a boot id: end that process by hand, "
+            "then remove the file."
+        ) from error
+
+
+def start_recorded(
+    command: Sequence[str], record: Path, log: Path, environment: Mapping[str, str] | None = None
+) -> ProcessRecord:
+    """Start ``command`` in a session of its own, its output appended to ``log``; return its record.
+
+    It belongs to init from the start, so this process neither waits for it nor leaves a zombie.
+    """
+    record.unlink(missing_ok=True)
+    with log.open("ab") as output:
+        subprocess.run(
+            ["setsid", "--fork", "sh", "-c", RECORD_AND_BECOME, "sh", str(record), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=record.parent,
+            env={**os.environ, **(environment or {})},
+            check=True,
+        )
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if (process := read_record(record)) is not None:
+            return process
+        time.sleep(0.01)
+    raise UserError(f"{command[0]} did not start; its output is in {log}.", ExitCode.FAILED)
