@@ -6,6 +6,7 @@ Nothing here knows sockets. Guest memory and interrupts are given from outside, 
 from __future__ import annotations
 
 import errno
+import mmap
 import struct
 import time
 from collections.abc import Callable
@@ -106,7 +107,8 @@ class MetisCard:
         self._faults: frozenset[str] = frozenset()
         self._behaviour = Behaviour()
         self._bar0 = bytearray(reg.BAR0_SIZE)
-        self._bar2 = bytearray(reg.BAR2_SIZE)
+        # Anonymous memory: the 32 MiB cost nothing until they are touched.
+        self._bar2 = mmap.mmap(-1, reg.BAR2_SIZE)
         self._start()
 
     def _start(self) -> None:
@@ -168,7 +170,7 @@ class MetisCard:
         if not self._behaviour.firmware and offset < reg.SHARED_SIZE:
             hidden = min(count, reg.SHARED_SIZE - offset)
             return bytes(hidden) + self._bar2[offset + hidden : offset + count]
-        return bytes(self._bar2[offset : offset + count])
+        return self._bar2[offset : offset + count]
 
     def write(self, region: int, offset: int, data: bytes) -> None:
         """Store to a region; AccessError outside of it. A job that this starts waits for ``work``."""

@@ -27,10 +27,14 @@ class ListeningSocket:
         """Listen on ``path``; UserError if it is in use, is no socket, or cannot be made."""
         _remove_stale(path)
         self.stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # Renamed into place only when it listens: whoever sees the file can connect.
+        unready = path.with_name(f"{path.name}.new")
         try:
-            self.stream.bind(str(path))
+            unready.unlink(missing_ok=True)
+            self.stream.bind(str(unready))
             self.stream.listen(backlog)
-            self._identity = path.stat().st_ino
+            self._identity = unready.stat().st_ino
+            unready.rename(path)
         except OSError as error:
             self.stream.close()
             raise UserError(f"The virtual card cannot listen on {path}: {error}.") from error
@@ -99,19 +103,19 @@ class CardServer:
 
     def __init__(self, profile: Profile, vfio_path: Path, control_path: Path) -> None:
         """Make the sockets; once the control socket accepts, the other one does too."""
-        self._memory = GuestMemory()
-        self._lines = InterruptLines()
-        self.card = MetisCard(profile, self._memory, self._lines.raise_msi)
-        self._selector = selectors.DefaultSelector()
-        self._client: Connection | None = None
-        self._stopping, self._stop = socket.socketpair()
-        self._stop.setblocking(False)
         self._vfio = ListeningSocket(vfio_path, backlog=1)
         try:
             self._control = ListeningSocket(control_path, backlog=16)
         except UserError:
             self._vfio.close()
             raise
+        self._memory = GuestMemory()
+        self._lines = InterruptLines()
+        self.card = MetisCard(profile, self._memory, self._lines.raise_msi)
+        self._client: Connection | None = None
+        self._selector = selectors.DefaultSelector()
+        self._stopping, self._stop = socket.socketpair()
+        self._stop.setblocking(False)
         self._selector.register(self._stopping, selectors.EVENT_READ)
         self._selector.register(self._vfio.stream, selectors.EVENT_READ, self._accept_vfio)
         self._selector.register(self._control.stream, selectors.EVENT_READ, self._accept_control)
