@@ -70,13 +70,16 @@ def load(path: str) -> Inventory:
     if path.endswith(".py") and not Path(path).is_file():
         raise UserError(f"{path}: there is no such inventory; give the path of one, see inventories/ for examples")
     try:
-        inventory: Inventory = make_inventory(path, cwd=str(Path.cwd()))
+        with ctx_state.use(State()):  # pyinfra notes in the current state which file it executes
+            inventory: Inventory = make_inventory(path, cwd=str(Path.cwd()))
     except UnexpectedExternalError as error:
         if isinstance(error.exception, UserError):
             raise error.exception from error
         raise UserError(f"{path}: {type(error.exception).__name__}: {error.exception}") from error
     except (CliError, PyinfraError) as error:
         raise UserError(f"{path}: {error}") from error
+    except Exception as error:  # a file of the operator's can raise anything
+        raise UserError(f"{path}: {type(error).__name__}: {error}") from error
     if not len(inventory):
         raise UserError(f"{path} names no host: give at least one list of hosts in it")
     mistakes = inventory_mistakes(inventory)

@@ -1,0 +1,122 @@
+"""Exit statuses of the command, and one clear line for every kind of bad input."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from metis_provision.desired.state import survey_request
+from metis_provision.model.settings import Settings
+from metis_provision.survey.script import survey_command
+
+PINNED = {"metis_driver_version": "1", "metis_driver_source": "driver.tar.gz", "metis_driver_sha256": "0" * 64}
+
+
+def run(*arguments: str, cwd: Path, stdin: int = subprocess.DEVNULL) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "metis_provision.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, stdin=stdin)
+
+
+def inventory(tmp_path: Path, host: str, **data: object) -> str:
+    (tmp_path / "inventory.py").write_text(f"hosts = [({host!r}, {data!r})]\n")
+    return "inventory.py"
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ({"metis_carier": "generic"}, "metis_carier is not a setting; did you mean metis_carrier?"),
+        ({"metis_driver_sha256": "SKIP"}, "metis_driver_sha256 is SKIP"),
+        ({**PINNED}, "metis_driver_sha256 does not match driver.tar.gz"),
+        ({**PINNED, "metis_driver_source": "gone.tar.gz"}, "metis_driver_source: gone.tar.gz cannot be read"),
+        ({**PINNED, "metis_carrier": "exaviz-cruser"}, "exaviz-cruiser"),
+        ({**PINNED, "metis_module_options": {"single_msy": 1}}, "the driver has no option 'single_msy'"),
+    ],
+)
+def test_bad_settings_are_refused_before_any_connection(tmp_path: Path, data: dict[str, object], sentence: str) -> None:
+    (tmp_path / "driver.tar.gz").write_bytes(b"not what was pinned")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0)
+        where = inventory(tmp_path, "127.0.0.1", ssh_port=server.getsockname()[1], **data)
+        done = run("plan", where, cwd=tmp_path)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    assert done.returncode == 4
+    assert sentence in done.stderr
+    assert all(line.startswith("metis-provision: 127.0.0.1: ") for line in done.stderr.splitlines())
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (None, "inventory.py: there is no such inventory"),
+        ("hosts = []\n", "inventory.py names no host"),
+        ("hosts = [\n", "inventory.py: SyntaxError"),
+        ("import nothing_like_it\n", "inventory.py: ModuleNotFoundError"),
+    ],
+)
+def test_an_inventory_that_cannot_be_used_is_one_line(tmp_path: Path, text: str | None, sentence: str) -> None:
+    if text is not None:
+        (tmp_path / "inventory.py").write_text(text)
+    done = run("plan", "inventory.py", cwd=tmp_path)
+    assert done.returncode == 4
+    assert sentence in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_apply_without_a_terminal_wants_to_be_told_yes(tmp_path: Path) -> None:
+    done = run("apply", inventory(tmp_path, "@local", metis_driver="none", metis_cards=0), cwd=tmp_path)
+    assert done.returncode == 4
+    assert done.stderr == (
+        "metis-provision: apply would ask before it changes hosts, and there is no terminal to ask on: add -y\n"
+    )
+
+
+def test_an_unreachable_host_has_its_own_status(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    where = inventory(tmp_path, "127.0.0.1", ssh_port=port, metis_driver="none", metis_cards=0)
+    done = run("verify", where, "--json", cwd=tmp_path)
+    assert done.returncode == 3
+    assert [row["reason"] for row in json.loads(done.stdout)["hosts"]] == ["unreachable"]
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_limit_names_the_hosts_there_are(tmp_path: Path) -> None:
+    where = inventory(tmp_path, "@fake/one", metis_driver="none", metis_cards=0)
+    done = run("plan", where, "--limit", "two", cwd=tmp_path)
+    assert done.returncode == 4
+    assert "it has @fake/one" in done.stderr
+
+
+def test_pending_changes_and_a_failed_verification_are_told_apart(tmp_path: Path) -> None:
+    command = survey_command(survey_request(Settings(cards=0, driver="none")))
+    survey = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout.splitlines()
+    data = {"fake_responses": {"METIS_SECTIONS": survey}, "fake_delay": 0, "fake_delay_jitter": 0}
+    where = inventory(tmp_path, "@fake/one", metis_driver="none", metis_cards=0, **data)
+    planned = run("plan", where, "--json", cwd=tmp_path)
+    assert planned.returncode == 2
+    changes = json.loads(planned.stdout)["hosts"][0]["changes"]
+    assert "write /etc/udev/rules.d/99-axelera-metis.rules" in changes["access"]
+    verified = run("verify", where, "--json", cwd=tmp_path)
+    assert verified.returncode == 1
+    assert json.loads(verified.stdout)["hosts"][0]["standing"] == "failed"
+
+
+@pytest.mark.parametrize(
+    "command", [(), ("plan",), ("apply",), ("verify",), *(("lab", name) for name in ("up", "list", "ssh", "down"))]
+)
+def test_help_has_an_example(tmp_path: Path, command: tuple[str, ...]) -> None:
+    done = run(*command, "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "Example" in done.stdout
+
+
+def test_a_wrong_option_is_bad_input(tmp_path: Path) -> None:
+    assert run("plan", "--jsn", cwd=tmp_path).returncode == 4
