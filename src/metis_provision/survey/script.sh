@@ -662,17 +662,21 @@ ask_apk() {
     done
 }
 
+package_manager() { # see_manager: the one in charge; other families' tools can be installed beside it
+    see_manager=''
+    for see_database in dpkg:/var/lib/dpkg/status apk:/lib/apk/db apk:/usr/lib/apk/db pacman:/var/lib/pacman/local \
+        rpm:/var/lib/rpm rpm:/usr/lib/sysimage/rpm rpm:/usr/share/rpm; do
+        [ -e "$ROOT${see_database#*:}" ] || continue
+        see_manager=${see_database%%:*}
+        case $see_manager in dpkg) see_command=dpkg-query ;; *) see_command=$see_manager ;; esac
+        has "$see_command" && return 0
+        see_manager=''
+    done
+}
+
 section_packages() {
-    # Other families' tools can be installed beside a host's own: its database tells which one is in charge.
-    if [ -s "$ROOT/var/lib/dpkg/status" ] && has dpkg-query; then
-        see_manager=dpkg
-    elif has rpm; then
-        see_manager=rpm
-    elif has pacman; then
-        see_manager=pacman
-    elif has apk; then
-        see_manager=apk
-    else
+    package_manager
+    if [ -z "$see_manager" ]; then
         put manager none
         return 0
     fi
