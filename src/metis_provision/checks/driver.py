@@ -21,13 +21,16 @@ from metis_provision.model.survey import DkmsBuild, Kernel, PciFunction
 checks = Checks()
 
 _INSTALLED = {"installed", "installed-weak"}
+_NO_CARD = "no card on the bus, so nothing asks for the driver (METIS-101)"
 _NOT_OURS = "this host's driver does not come from DKMS by this deploy"
 
 
 @checks.answers("METIS-201")
 def driver_loaded(evidence: Evidence) -> Iterator[Outcome]:
     """The module is in memory."""
-    if evidence.driver.loaded:
+    if _nothing_to_drive(evidence):
+        yield skipped(_NO_CARD)
+    elif evidence.driver.loaded:
         yield passed(f"Module {contract().module} is in memory.", brief=evidence.driver.version or "")
     else:
         yield failed(short="not loaded", module=contract().module)
@@ -45,6 +48,8 @@ def version_asked_for(evidence: Evidence) -> Iterator[Outcome]:
     wanted = evidence.settings.driver_version
     if wanted is None:
         yield skipped("no version is asked for (metis_driver_version)")
+    elif _nothing_to_drive(evidence):
+        yield skipped(_NO_CARD)
     elif (loaded := _loaded_version(evidence)) == wanted:
         yield passed(f"Version {loaded} is in memory.")
     else:
@@ -54,6 +59,9 @@ def version_asked_for(evidence: Evidence) -> Iterator[Outcome]:
 @checks.answers("METIS-204")
 def memory_is_disk(evidence: Evidence) -> Iterator[Outcome]:
     """The module in memory is the one on disk for the running kernel."""
+    if _nothing_to_drive(evidence):
+        yield skipped(_NO_CARD)
+        return
     kernel = evidence.running_kernel
     loaded = _loaded_version(evidence)
     if kernel.module_path is None:
@@ -109,6 +117,11 @@ def other_kernels(evidence: Evidence) -> Iterator[Outcome]:
             yield warned(about=kernel.release, short="next boot", kernel=kernel.release, why=trouble)
         else:
             yield passed(f"{kernel.release} has {kernel.module_path}.", subject=kernel.release)
+
+
+def _nothing_to_drive(evidence: Evidence) -> bool:
+    """Whether the driver is away because the card is: some versions of it refuse to load without one."""
+    return not evidence.driver.loaded and not evidence.cards
 
 
 def _bound(evidence: Evidence, card: PciFunction) -> Outcome:

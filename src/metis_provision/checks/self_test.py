@@ -15,7 +15,7 @@ from metis_provision.checks.device import (
 )
 from metis_provision.checks.evidence import CannotLook, Evidence
 from metis_provision.checks.outcome import Checks, Outcome, failed, passed, skipped, unknown
-from metis_provision.model.survey import CommandResult
+from metis_provision.model.survey import CommandResult, Section
 from metis_provision.survey.tools import AnswerCheck, SelfTestOutput, parse_self_test, says_busy, trouble
 
 checks = Checks()
@@ -98,7 +98,7 @@ def _left_out(evidence: Evidence) -> Outcome | None:
     """Why there is no output to judge, or None if there is."""
     if not evidence.settings.self_test:
         return skipped(_NOT_WANTED)
-    result = evidence.survey.self_test
+    result = _result(evidence)
     if result is not None and not says_busy(result.output):
         return None
     if evidence.holders:
@@ -113,9 +113,14 @@ def _left_out(evidence: Evidence) -> Outcome | None:
 def _output(evidence: Evidence) -> tuple[CommandResult, SelfTestOutput] | Outcome:
     if not evidence.settings.self_test:
         return skipped(_NOT_WANTED)
-    if _left_out(evidence) is not None or evidence.survey.self_test is None:
+    result = _result(evidence)
+    if result is None or _left_out(evidence) is not None:
         return skipped(_DID_NOT_RUN)
-    return evidence.survey.self_test, parse_self_test(evidence.survey.self_test.output)
+    return result, parse_self_test(result.output)
+
+
+def _result(evidence: Evidence) -> CommandResult | None:
+    return evidence.survey.self_test if Section.SELF_TEST in evidence.survey.sections else None
 
 
 def _command(result: CommandResult) -> str:

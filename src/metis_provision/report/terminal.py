@@ -214,7 +214,7 @@ def _print_fields(console: Console, fields: Iterable[tuple[str, str]]) -> None:
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in fields:
-        for number, line in enumerate(value.splitlines()):
+        for number, line in enumerate(value.split("\n")):
             grid.add_row(Text(f"  {name}:" if number == 0 else ""), Text(literal(line)))
     console.print(grid)
 

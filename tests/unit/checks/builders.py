@@ -156,6 +156,7 @@ def survey(**changes: Any) -> Survey:
             init="systemd",
             epoch=1_760_000_000,
             uid=0,
+            tools={"lsmod": "/usr/bin/lsmod", "lspci": "/usr/bin/lspci"},
         ),
         kernels=(kernel(),),
         pci=(port(), card()),

@@ -1,0 +1,657 @@
+"""Each code passes on a healthy host and says no, in its own words, on one that is broken in its way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import pytest
+from builders import (
+    CARD,
+    DEVICE_LINE,
+    HEAP,
+    HOLDER,
+    KERNEL,
+    NODE,
+    OTHER_KERNEL,
+    PORT,
+    RULES,
+    SECOND_CARD,
+    SECOND_NODE,
+    SECOND_PORT,
+    attempts,
+    build,
+    card,
+    desired,
+    evidence,
+    heap,
+    kernel,
+    node,
+    port,
+    settings,
+    state_of,
+    survey,
+    without,
+)
+
+from metis_provision.checks.catalogue import catalogue
+from metis_provision.checks.evaluate import evaluate
+from metis_provision.checks.evidence import Evidence
+from metis_provision.model.artifact import File, Group, User
+from metis_provision.model.survey import Account, Attempt, CommandResult, Driver, FileState, Host, Section
+from metis_provision.model.verdict import Answer, Finding
+
+PASS, WARN, FAIL, SKIP, UNKNOWN = Answer.PASS, Answer.WARN, Answer.FAIL, Answer.SKIP, Answer.UNKNOWN
+
+HEALTHY = evidence()
+TWO_CARDS = evidence(
+    pci=(port(), card(), port(SECOND_PORT), card(SECOND_CARD, path=(SECOND_PORT,))),
+    nodes=(node(), node(SECOND_NODE, SECOND_CARD, links=("/dev/axelera1",))),
+    asked=settings(cards=2),
+)
+SWITCH = ("0001:00:00.0", "0001:01:00.0", "0001:02:03.0")
+PI_GEN2 = (
+    port(max_speed=5.0, max_width=1, current_speed=5.0, current_width=1),
+    card(current_speed=5.0, current_width=1),
+)
+
+
+def ran(status: int, *output: str, command: str = "axrunmodel /opt/m.json") -> CommandResult:
+    """What a self-test left."""
+    return CommandResult(command, status, output)
+
+
+def listed(*output: str, status: int = 0) -> CommandResult:
+    """What axdevice left."""
+    return CommandResult("axdevice", status, output)
+
+
+def behind_switch(*, uplink: float = 5.0, downlink: float = 5.0, port_max: float = 8.0) -> tuple:
+    """Return a card behind a switch, with the speeds of its two links."""
+    root, up, down = SWITCH
+    return (
+        port(root, current_speed=uplink, current_width=1, max_width=1, max_speed=port_max),
+        port(up, current_speed=uplink, current_width=1, max_width=1, path=(root,)),
+        port(down, current_speed=downlink, current_width=1, max_width=1, path=(root, up)),
+        card(path=SWITCH, current_speed=downlink, current_width=1),
+    )
+
+
+@dataclass(frozen=True)
+class Case:
+    """One host, one code, and what is said: the worst answer of the code and a part of its words."""
+
+    code: str
+    name: str
+    evidence: Evidence
+    answer: Answer
+    words: str
+
+
+def _host() -> Iterator[Case]:
+    yield Case("METIS-010", "now", HEALTHY, PASS, "2025-10-09")
+    yield Case("METIS-010", "no battery", evidence(host=Host(epoch=86_400)), FAIL, "says 1970-01-02, which is before")
+    yield Case("METIS-010", "first second", evidence(host=Host(epoch=1_735_689_600)), PASS, "2025-01-01 00:00")
+    yield Case("METIS-010", "last second", evidence(host=Host(epoch=1_735_689_599)), FAIL, "2024-12-31")
+    yield Case("METIS-010", "unread", evidence(host=Host()), UNKNOWN, "clock could not be read")
+    yield Case("METIS-010", "absurd", evidence(host=Host(epoch=10**18)), UNKNOWN, "the check broke off")
+    yield Case("METIS-020", "debian", HEALTHY, PASS, "trixie")
+    blocked = desired(blockers=("A 64-bit module needs an arm64 compiler.", "No space."))
+    yield Case("METIS-020", "blocked", evidence(wanted=blocked), FAIL, "an arm64 compiler; No space.")
+    yield Case("METIS-020", "nameless", evidence(host=Host(epoch=1_760_000_000)), UNKNOWN, "which system it runs")
+
+
+def _cards() -> Iterator[Case]:
+    def only(*functions, **changes) -> Evidence:
+        return evidence(pci=(port(), *functions), **changes)
+
+    yield Case("METIS-101", "one", HEALTHY, PASS, f"1 card: {CARD} 1f9d:1100")
+    yield Case("METIS-101", "two", TWO_CARDS, PASS, "2 cards")
+    yield Case("METIS-101", "empty slot", only(), FAIL, "No card on the bus, 1 expected.")
+    yield Case("METIS-101", "no bus at all", evidence(pci=()), FAIL, "No card on the bus")
+    yield Case("METIS-101", "bus unread", evidence(pci=None), UNKNOWN, "PCI bus could not be read")
+    one_of_two = replace(HEALTHY, settings=settings(cards=2))
+    yield Case("METIS-101", "one of two", one_of_two, FAIL, "1 card on the bus, 2 expected")
+    dead = card(vendor="16c3", device="abcd", class_code="ff0000")
+    yield Case("METIS-101", "half dead", only(dead), FAIL, f"found instead: {CARD} 16c3:abcd")
+    synopsys_port = port("0000:00:00.0", vendor="16c3", device="abcd")
+    yield Case("METIS-101", "synopsys port", only(synopsys_port), FAIL, "No card on the bus, 1 expected.")
+    gone = card(config_reads_ff=True)
+    yield Case("METIS-101", "left the bus", only(gone), FAIL, "which reads 0xff")
+    europa = card(device="0001")
+    yield Case("METIS-101", "europa", only(europa), FAIL, "Europa AIPU, which is not a Metis")
+    ssd = card(vendor="1e81", device="1202", class_code="010802")
+    yield Case("METIS-101", "ramaxel ssd", only(ssd), FAIL, "No card on the bus, 1 expected.")
+    nic = card(vendor="1f0f", device="0001", class_code="020000")
+    yield Case("METIS-101", "nebulamatrix nic", only(nic), FAIL, "No card on the bus, 1 expected.")
+    documented = card(vendor="1e81", device="1202", class_code="120000")
+    yield Case("METIS-101", "documented id", only(documented), PASS, "1 card")
+    npu = card(vendor="8086", device="7d1d")
+    yield Case("METIS-101", "npu", only(npu), FAIL, "No card on the bus, 1 expected.")
+
+    yield Case("METIS-102", "none too many", HEALTHY, PASS, "None beyond")
+    too_many = replace(TWO_CARDS, settings=settings())
+    yield Case("METIS-102", "one too many", too_many, WARN, "2 cards on the bus, 1 expected")
+
+    yield Case("METIS-103", "none", HEALTHY, PASS, "No function")
+    yield Case("METIS-103", "instead of the card", only(dead), FAIL, f"{CARD} shows 16c3:abcd")
+    beside = replace(dead, bdf=SECOND_CARD)
+    yield Case("METIS-103", "beside the card", only(card(), beside), WARN, f"{SECOND_CARD} shows 16c3:abcd")
+    yield Case("METIS-103", "a port of the board", only(card(), synopsys_port), PASS, "No function")
+
+    yield Case("METIS-104", "answers", HEALTHY, PASS, "No card reads 0xff")
+    yield Case("METIS-104", "gone", only(gone), FAIL, f"{CARD} reads 0xff")
+
+    yield Case("METIS-105", "product", HEALTHY, PASS, "1f9d:1100")
+    yield Case("METIS-105", "alpha", only(card(device="11aa")), WARN, "1f9d:11aa, alpha silicon")
+    yield Case("METIS-105", "emulator", only(card(vendor="1234", device="2024")), WARN, "an emulator")
+    yield Case("METIS-105", "documented id", only(documented), WARN, "to another vendor")
+    yield Case("METIS-105", "no card", only(), SKIP, "METIS-101")
+
+    yield Case("METIS-110", "both", HEALTHY, PASS, "4 KiB and 32 MiB")
+    for name, bars in {
+        "none": (),
+        "no address": (0, 0, 0, 0, 0, 0),
+        "registers only": (0x1000, 0, 0, 0, 0, 0),
+        "memory only": (0, 0, 0x2000000, 0, 0, 0),
+        "small window": (0x1000, 0, 0x1FFFFFF, 0, 0, 0),
+        "small registers": (0xFFF, 0, 0x2000000, 0, 0, 0),
+    }.items():
+        yield Case("METIS-110", name, only(card(bars=bars)), FAIL, "where 4 KiB and 32 MiB are needed")
+    yield Case(
+        "METIS-110",
+        "second card",
+        replace(TWO_CARDS, survey=survey(pci=(port(), card(), card(SECOND_CARD, bars=())))),
+        FAIL,
+        f"{SECOND_CARD} has windows of no size",
+    )
+
+
+def _link() -> Iterator[Case]:
+    def at(carrier: str, *functions) -> Evidence:
+        return evidence(pci=functions, asked=settings(carrier=carrier))
+
+    yield Case("METIS-120", "full", HEALTHY, PASS, "8 GT/s x4")
+    yield Case(
+        "METIS-120",
+        "narrow",
+        evidence(pci=(port(), card(current_width=1))),
+        WARN,
+        f"The link {PORT} to {CARD} runs at 8 GT/s x1, the path allows 8 GT/s x4",
+    )
+    yield Case("METIS-120", "slow", evidence(pci=(port(), card(current_speed=2.5))), WARN, "runs at 2.5 GT/s x4")
+    yield Case("METIS-120", "narrow port", evidence(pci=(port(max_width=1), card(current_width=1))), PASS, "8 GT/s x1")
+    yield Case("METIS-120", "pi without gen3", at("exaviz-cruiser", *PI_GEN2), PASS, "5 GT/s x1")
+    yield Case("METIS-120", "carrier is the limit", at("rpi5-dual-hat", *behind_switch()), PASS, "5 GT/s x1")
+    yield Case(
+        "METIS-120",
+        "switch below its best",
+        at("generic", *behind_switch(downlink=8.0)),
+        WARN,
+        f"The link {SWITCH[0]} to {SWITCH[1]} runs at 5 GT/s x1, the path allows 8 GT/s x1",
+    )
+    slow_root = behind_switch(downlink=2.5, port_max=5.0)
+    yield Case(
+        "METIS-120",
+        "below the switch",
+        at("generic", *slow_root),
+        WARN,
+        f"The link {SWITCH[2]} to {CARD} runs at 2.5 GT/s x1, the path allows 5 GT/s x1",
+    )
+    yield Case(
+        "METIS-120",
+        "port tells for the card",
+        evidence(pci=(port(), card(current_speed=None, current_width=None))),
+        PASS,
+        "8 GT/s x4",
+    )
+    silent = evidence(pci=(port(current_width=None), card(current_width=None)))
+    yield Case("METIS-120", "state unread", silent, UNKNOWN, f"link to {CARD} could not be read")
+    mute_port = port(max_speed=None, max_width=None)
+    yield Case(
+        "METIS-120",
+        "limit unread, narrow",
+        evidence(pci=(mute_port, card(current_width=1))),
+        UNKNOWN,
+        f"what {PORT} allows could not be read",
+    )
+    yield Case("METIS-120", "limit unread, full", evidence(pci=(mute_port, card())), PASS, "8 GT/s x4")
+    limitless = evidence(pci=(mute_port, card(max_speed=None, max_width=None)))
+    yield Case("METIS-120", "no limit known", limitless, UNKNOWN, "no port on the way")
+    yield Case("METIS-120", "guest", evidence(pci=(card(path=()),)), SKIP, "no port above")
+    yield Case(
+        "METIS-120", "port not looked at", evidence(pci=(card(),)), UNKNOWN, f"nothing is known of the port {PORT}"
+    )
+    yield Case(
+        "METIS-120",
+        "odd path",
+        evidence(pci=(port(), port(SECOND_PORT), card(path=(PORT, SECOND_PORT)))),
+        PASS,
+        "8 GT/s x4",
+    )
+    yield Case(
+        "METIS-120", "unknown carrier", at("exaviz-cruzer", port(), card()), UNKNOWN, "did you mean 'exaviz-cruiser'"
+    )
+
+    yield Case("METIS-121", "as it gives", at("x86-slot", port(), card()), PASS, "8 GT/s x4")
+    yield Case("METIS-121", "pi without gen3", at("exaviz-cruiser", *PI_GEN2), WARN, "gives 8 GT/s x1")
+    yield Case(
+        "METIS-121",
+        "one lane slot",
+        at("x86-slot", port(max_width=1), card(current_width=1)),
+        WARN,
+        "allows 8 GT/s x1, PCIe or M.2 slot of an x86 machine gives 8 GT/s x4",
+    )
+    yield Case(
+        "METIS-121", "speed only", at("rk3588", port(max_speed=5.0), card(current_speed=5.0)), WARN, "gives 8 GT/s"
+    )
+    yield Case(
+        "METIS-121", "width left open", at("rk3588", port(max_width=1), card(current_width=1)), PASS, "8 GT/s x1"
+    )
+    yield Case("METIS-121", "any board", HEALTHY, SKIP, "nothing is known")
+    yield Case("METIS-121", "limit unread", at("x86-slot", mute_port, card()), UNKNOWN, "could not be read")
+    yield Case("METIS-121", "guest", at("x86-slot", card(path=())), SKIP, "no port above")
+
+
+def _driver() -> Iterator[Case]:
+    def loaded(**changes) -> Driver:
+        return replace(Driver(loaded=True, version="1.6.2", bound=(CARD,)), **changes)
+
+    yield Case("METIS-201", "loaded", HEALTHY, PASS, "Module metis is in memory")
+    yield Case("METIS-201", "not loaded", evidence(driver=Driver()), FAIL, "Module metis is not in memory")
+    cardless = evidence(pci=(port(),), driver=Driver())
+    for code in ("METIS-201", "METIS-203", "METIS-204"):
+        yield Case(code, "no card to drive", cardless, SKIP, "no card on the bus")
+    yield Case("METIS-201", "loaded without a card", evidence(pci=(port(),)), PASS, "is in memory")
+    yield Case("METIS-201", "unread", evidence(driver=None), UNKNOWN, "state of the driver")
+
+    unbound = (port(), card(driver=None))
+    yield Case("METIS-202", "bound", HEALTHY, PASS, "bound to axl")
+    yield Case("METIS-202", "bound, by the driver's list", evidence(pci=unbound), PASS, "bound to axl")
+    yield Case("METIS-202", "unbound", evidence(pci=unbound, driver=loaded(bound=())), FAIL, "no driver instead of axl")
+    guest = evidence(pci=(port(), card(driver="vfio-pci")), driver=loaded(bound=()))
+    yield Case("METIS-202", "given to a guest", guest, FAIL, "bound to vfio-pci")
+    yield Case(
+        "METIS-202",
+        "second card",
+        replace(TWO_CARDS, survey=replace(TWO_CARDS.survey, pci=(port(), card(), card(SECOND_CARD, driver=None)))),
+        FAIL,
+        f"{SECOND_CARD} is bound to no driver",
+    )
+
+    old = evidence(driver=loaded(version="1.5.6"))
+    yield Case("METIS-203", "as asked", HEALTHY, PASS, "1.6.2")
+    yield Case("METIS-203", "older", old, FAIL, "Version 1.5.6 is in memory, 1.6.2 is asked for")
+    yield Case("METIS-203", "unread", evidence(driver=loaded(version=None)), UNKNOWN, "version of the driver in memory")
+    from_package = evidence(asked=settings(driver="none", driver_version=None), wanted=desired(dkms=None))
+    yield Case("METIS-203", "nothing asked", from_package, SKIP, "no version is asked for")
+
+    yield Case("METIS-204", "same", HEALTHY, PASS, "in memory and on disk")
+    yield Case("METIS-204", "older in memory", old, FAIL, f"1.5.6 is in memory, version 1.6.2 is on disk for {KERNEL}")
+    no_file = evidence(kernels=(kernel(module_path=None, module_version=None),))
+    yield Case("METIS-204", "no file", no_file, FAIL, "no module is on disk")
+    yield Case("METIS-204", "file unread", evidence(kernels=(kernel(module_version=None),)), UNKNOWN, "metis.ko.xz")
+    yield Case("METIS-204", "kernel unread", evidence(kernels=()), UNKNOWN, "which kernel is running")
+
+    yield Case("METIS-210", "there", HEALTHY, PASS, KERNEL)
+    no_headers = (kernel(headers=False),)
+    yield Case("METIS-210", "missing", evidence(kernels=no_headers), FAIL, f"/lib/modules/{KERNEL}/build/Makefile")
+    yield Case(
+        "METIS-210", "not ours", replace(from_package, survey=survey(kernels=no_headers)), SKIP, "not come from DKMS"
+    )
+
+    yield Case("METIS-211", "installed", HEALTHY, PASS, f"installed for {KERNEL}")
+    yield Case("METIS-211", "weak", evidence(dkms=(build(state="installed-weak"),)), PASS, "installed-weak")
+    for state in ("built", "broken"):
+        yield Case("METIS-211", state, evidence(dkms=(build(state=state),)), FAIL, f"metis/1.6.2 for {KERNEL}: {state}")
+    added = (build(state="added", kernel=None, architecture=None),)
+    yield Case("METIS-211", "added", evidence(dkms=added), FAIL, ": added.")
+    yield Case("METIS-211", "other version", evidence(dkms=(build(version="1.5.6"),)), FAIL, "not known to DKMS")
+    yield Case("METIS-211", "other module", evidence(dkms=(build(module="v4l2loopback"),)), FAIL, "not known to DKMS")
+    yield Case("METIS-211", "other kernel", evidence(dkms=(build(kernel=OTHER_KERNEL),)), FAIL, "not known to DKMS")
+    yield Case("METIS-211", "empty", evidence(dkms=()), FAIL, "not known to DKMS")
+    yield Case("METIS-211", "no dkms", evidence(dkms=None), FAIL, "DKMS is not installed")
+    replaced = build(remark="Differences between built and installed modules")
+    yield Case("METIS-211", "replaced since", evidence(dkms=(replaced,)), WARN, "installed, but Differences between")
+    shadowing = build(remark="original_module exists")
+    yield Case("METIS-211", "harmless remark", evidence(dkms=(shadowing,)), PASS, "installed")
+    not_ours = replace(from_package, survey=survey(dkms=None))
+    yield Case("METIS-211", "not ours", not_ours, SKIP, "not come from DKMS")
+
+    def with_other(**changes) -> Evidence:
+        return evidence(kernels=(kernel(), kernel(OTHER_KERNEL, **changes)))
+
+    yield Case("METIS-220", "both", with_other(), PASS, OTHER_KERNEL)
+    yield Case("METIS-220", "one only", HEALTHY, SKIP, "no other kernel")
+    yield Case("METIS-220", "no module", with_other(module_path=None), WARN, f"{OTHER_KERNEL}, which would not run")
+    bare = with_other(module_path=None, headers=False)
+    yield Case("METIS-220", "no headers", bare, WARN, "its headers are missing")
+    yield Case("METIS-220", "of another build", with_other(vermagic=f"{KERNEL} SMP"), WARN, f"was built for {KERNEL}")
+    yield Case(
+        "METIS-220", "older version", with_other(module_version="1.5.6"), WARN, "is version 1.5.6, 1.6.2 is asked"
+    )
+    yield Case("METIS-220", "version unread", with_other(module_version=None), PASS, OTHER_KERNEL)
+
+
+def _node() -> Iterator[Case]:
+    yield Case("METIS-301", "there", HEALTHY, PASS, NODE)
+    yield Case("METIS-301", "colons", evidence(nodes=(node("/dev/metis-0:1:0"),)), PASS, "/dev/metis-0:1:0")
+    yield Case("METIS-301", "missing", evidence(nodes=()), FAIL, f"{CARD} has no device node.")
+    yield Case("METIS-301", "of another card", evidence(nodes=(node(bdf=SECOND_CARD),)), FAIL, "no device node")
+    yield Case("METIS-301", "of no known card", evidence(nodes=(node(bdf=None),)), FAIL, "no device node")
+    not_in_dev = evidence(nodes=(node(owner="", group="", mode=""),))
+    yield Case("METIS-301", "not in /dev", not_in_dev, FAIL, f"the kernel has it, but {NODE} is missing")
+    yield Case("METIS-301", "unread", evidence(nodes=None), UNKNOWN, "device nodes could not be read")
+
+    yield Case("METIS-302", "as asked", HEALTHY, PASS, "root:axelera 0660")
+    for name, changes in {"mode": {"mode": "0666"}, "group": {"group": "root"}, "owner": {"owner": "nobody"}}.items():
+        now = node(**changes)
+        words = f"{NODE} is {now.owner}:{now.group} {now.mode}, root:axelera 0660 is asked for"
+        yield Case("METIS-302", name, evidence(nodes=(now,)), FAIL, words)
+    yield Case(
+        "METIS-302",
+        "own settings",
+        evidence(nodes=(node(group="ai", mode="0640"),), asked=settings(group="ai", node_mode="0640")),
+        PASS,
+        "root:ai 0640",
+    )
+    yield Case("METIS-302", "no node", evidence(pci=(port(),)), SKIP, "METIS-301")
+
+    yield Case("METIS-303", "there", HEALTHY, PASS, f"/dev/axelera0 leads to {NODE}")
+    yield Case("METIS-303", "none", evidence(nodes=(node(links=()),)), FAIL, "/dev/axelera0 does not lead")
+    yield Case(
+        "METIS-303", "wrong number", evidence(nodes=(node(links=("/dev/axelera1",)),)), FAIL, "/dev/axelera0 does"
+    )
+    yield Case("METIS-303", "two", TWO_CARDS, PASS, "/dev/axelera0")
+    second_lost = replace(TWO_CARDS.survey, nodes=(node(), node(SECOND_NODE, SECOND_CARD, links=())))
+    yield Case("METIS-303", "one of two", replace(TWO_CARDS, survey=second_lost), FAIL, "/dev/axelera1 does not lead")
+    twice = replace(TWO_CARDS.survey, nodes=(node(), node(SECOND_NODE, SECOND_CARD)))
+    yield Case("METIS-303", "one for two", replace(TWO_CARDS, survey=twice), FAIL, f"leads to {NODE} and {SECOND_NODE}")
+    yield Case("METIS-303", "no card", evidence(pci=(port(),)), SKIP, "METIS-101")
+
+
+def _access() -> Iterator[Case]:
+    def tried(*extra: Attempt, **results: str) -> Evidence:
+        return evidence(attempts=(*attempts(**results), *extra))
+
+    yield Case("METIS-310", "can", HEALTHY, PASS, f"A member of the group can open {NODE}")
+    yield Case("METIS-310", "held", tried(member="busy"), PASS, "can open")
+    yield Case("METIS-310", "cannot", tried(member="denied"), FAIL, "A member of axelera cannot open")
+    yield Case("METIS-310", "error", tried(member="error"), UNKNOWN, "as a member of the group")
+    yield Case("METIS-310", "not tried", evidence(attempts=()), UNKNOWN, "was not tried")
+    other = (Attempt("member", SECOND_NODE, "ok"),)
+    yield Case("METIS-310", "tried elsewhere", evidence(attempts=other), UNKNOWN, "was not tried")
+    yield Case("METIS-310", "no node", evidence(pci=(port(),)), SKIP, "METIS-301")
+
+    yield Case("METIS-311", "can", HEALTHY, PASS, "frigate can open")
+    yield Case("METIS-311", "held", tried(frigate="busy"), PASS, "frigate can open")
+    yield Case("METIS-311", "cannot", tried(frigate="denied"), FAIL, f"frigate cannot open {NODE}: permission denied")
+    nobody = evidence(users={})
+    yield Case("METIS-311", "not on this host", nobody, SKIP, "none of the service users exists")
+    yield Case("METIS-311", "not tried", evidence(attempts=()), UNKNOWN, "as frigate was not tried")
+    half = replace(TWO_CARDS, survey=replace(TWO_CARDS.survey, attempts=attempts()))
+    yield Case("METIS-311", "one of two nodes", half, UNKNOWN, f"opening {SECOND_NODE} as frigate was not tried")
+
+    yield Case("METIS-312", "refused", HEALTHY, PASS, "is refused at")
+    yield Case("METIS-312", "let in", tried(outsider="ok"), FAIL, f"A user outside axelera can open {NODE}")
+    yield Case("METIS-312", "let in while held", tried(outsider="busy"), FAIL, "can open")
+    yield Case("METIS-312", "let in once", tried(Attempt("outsider", NODE, "ok")), FAIL, "can open")
+    yield Case("METIS-312", "absent", tried(outsider="absent"), UNKNOWN, "as a user outside the group")
+    yield Case("METIS-312", "not tried", evidence(attempts=()), UNKNOWN, "was not tried")
+    yield Case("METIS-312", "no node", evidence(pci=(port(),)), SKIP, "METIS-301")
+
+    held = (node(holders=(HOLDER,)),)
+    yield Case("METIS-320", "free", HEALTHY, PASS, "No process holds")
+    yield Case("METIS-320", "held", evidence(nodes=held), WARN, f"{NODE} is held by frigate (process 812 of frigate)")
+    strict = evidence(nodes=held, asked=settings(when_busy="fail"))
+    yield Case("METIS-320", "held, must not", strict, FAIL, "which was left alone")
+    unseen = evidence(nodes=(node(holders_known=False),))
+    yield Case("METIS-320", "holders unseen", unseen, UNKNOWN, "only root can see")
+
+    yield Case("METIS-330", "there", HEALTHY, PASS, HEAP)
+    yield Case("METIS-330", "missing", evidence(dma_heap=None), FAIL, f"{HEAP} does not exist.")
+    without_heaps = evidence(dma_heap=None, kernels=(kernel(dmabuf_heaps=False),))
+    yield Case("METIS-330", "not in the kernel", without_heaps, FAIL, "without CONFIG_DMABUF_HEAPS_SYSTEM")
+
+    def heap_tried(result: str, **changes) -> Evidence:
+        return evidence(dma_heap=heap(**changes), attempts=(*attempts(), Attempt("member", HEAP, result)))
+
+    yield Case("METIS-331", "by its group", HEALTHY, PASS, "root:axelera 0660")
+    yield Case("METIS-331", "by its mode", evidence(dma_heap=heap(group="root", mode="0666")), PASS, "0666")
+    yield Case("METIS-331", "root's", evidence(dma_heap=heap(mode="0600")), FAIL, "A member of the group cannot open")
+    yield Case("METIS-331", "root's group", evidence(dma_heap=heap(group="root", mode="0600")), FAIL, "root:root 0600")
+    pi_os = evidence(dma_heap=heap(group="video"))
+    yield Case("METIS-331", "perhaps by a list", pi_os, UNKNOWN, "whether an access list admits axelera")
+    yield Case("METIS-331", "tried", heap_tried("ok", group="video"), PASS, f"can open {HEAP}")
+    yield Case("METIS-331", "tried in vain", heap_tried("denied"), FAIL, "permission denied")
+    yield Case("METIS-331", "try broke", heap_tried("error"), UNKNOWN, "did not come to an answer")
+    yield Case(
+        "METIS-331",
+        "outsiders do not count",
+        evidence(dma_heap=heap(mode="0600"), attempts=(*attempts(), Attempt("outsider", HEAP, "ok"))),
+        FAIL,
+        "judged by mode",
+    )
+    yield Case("METIS-331", "mode unread", evidence(dma_heap=heap(mode="")), UNKNOWN, "could not be read")
+    yield Case("METIS-331", "none", evidence(dma_heap=None), SKIP, "METIS-330")
+
+
+def _device() -> Iterator[Case]:
+    def said(*output: str, status: int = 0, **changes) -> Evidence:
+        return evidence(devices=listed(*output, status=status), **changes)
+
+    yield Case("METIS-401", "answers", HEALTHY, PASS, "1 GiB, m2, firmware 1.3.2, board controller 1.4, 800 MHz")
+    old = "Device 0: metis-0:1:0 board_type=pcie fwver=v1.0.0-a6-15-g9d681b7bcfe9 clock=800MHz"
+    yield Case("METIS-401", "older tool", said(old), PASS, "pcie, firmware v1.0.0-a6-15-g9d681b7bcfe9, 800 MHz")
+    silent = "Device 0: metis-0:1:0 board_type=unknown (not responding)"
+    yield Case("METIS-401", "silent", said(silent), FAIL, "0 of 1 cards answer; axdevice said: Device 0")
+    yield Case("METIS-401", "silent, bare", said("board_type=unknown (not responding)"), FAIL, "0 of 1 cards answer")
+    no_driver = "AXR_ERROR_CONNECTION_ERROR: No AIPU driver found in lsmod output"
+    yield Case("METIS-401", "no driver", said(no_driver, status=1), FAIL, "No AIPU driver found")
+    one_of_two = replace(TWO_CARDS, survey=replace(TWO_CARDS.survey, devices=listed(DEVICE_LINE)))
+    yield Case("METIS-401", "one of two", one_of_two, FAIL, "1 of 2 cards answer")
+    same_twice = replace(TWO_CARDS, survey=replace(TWO_CARDS.survey, devices=listed(DEVICE_LINE, DEVICE_LINE)))
+    yield Case("METIS-401", "one listed twice", same_twice, FAIL, "1 of 2 cards answer")
+    yield Case(
+        "METIS-401", "listed, but failed", said(DEVICE_LINE, status=1), FAIL, "1 of 1 cards answer; axdevice said"
+    )
+    yield Case("METIS-401", "no tool", said(status=127), UNKNOWN, "axdevice is not installed")
+    without_runtime = said(status=127, asked=settings(self_test=False))
+    yield Case("METIS-401", "no tool wanted", without_runtime, SKIP, "no runtime is wanted")
+    yield Case("METIS-401", "hangs", said(status=124), UNKNOWN, "did not end in time")
+    yield Case("METIS-401", "new form", said("Found 1 AIPU: metis0 (fw 2.0)"), UNKNOWN, "not understood: Found 1 AIPU")
+    yield Case("METIS-401", "nothing", said(), UNKNOWN, "axdevice printed nothing")
+    toolless = said(no_driver, status=1, host=Host(epoch=1_760_000_000, tools={"lspci": "/usr/bin/lspci"}))
+    yield Case("METIS-401", "no lsmod", toolless, UNKNOWN, "axdevice runs lsmod, which this host lacks")
+    busy = "Device 0: /dev/metis-0-1-0 is held by another process (EBUSY)"
+    held = (node(holders=(HOLDER,)),)
+    yield Case(
+        "METIS-401", "held", evidence(devices=None, nodes=held), SKIP, "held: /dev/metis-0-1-0 by frigate (process 812)"
+    )
+    yield Case("METIS-401", "held, tool says so", said(busy, status=1, nodes=held), SKIP, "by frigate")
+    yield Case("METIS-401", "held by nobody seen", said(busy, status=1), UNKNOWN, "no holder was seen")
+    yield Case("METIS-401", "held, but answers", said(DEVICE_LINE, nodes=held), PASS, "1.3.2")
+    yield Case("METIS-401", "not run", evidence(devices=None), UNKNOWN, "axdevice was not run")
+
+
+def _self_test() -> Iterator[Case]:
+    ok = "Answer check: ok (12 inferences, 3072 bytes compared)"
+    wrong = "Answer check: FAILED: device 0, inference 3, byte 17: expected 0x2a, got 0x2b"
+    fps = "System throughput: 405.2 FPS"
+    held = (node(holders=(HOLDER,)),)
+    busy = "Device 0: /dev/metis-0-1-0 is held by another process (EBUSY)"
+
+    def test(status: int, *output: str, **changes) -> Evidence:
+        return evidence(self_test=ran(status, *output), **changes)
+
+    not_run = {"self_test": None}
+    off = settings(self_test=False)
+    yield Case("METIS-501", "ran", HEALTHY, PASS, "device 469.2 FPS, system 405.2 FPS")
+    yield Case(
+        "METIS-501",
+        "failed",
+        test(1, "USR_DMA_XFER failed: Connection timed out"),
+        FAIL,
+        "axrunmodel /opt/m.json ended with status 1: USR_DMA_XFER failed: Connection timed out.",
+    )
+    yield Case("METIS-501", "failed in silence", test(139), FAIL, "status 139: it printed nothing")
+    yield Case("METIS-501", "no frames", test(0, "System throughput: 0.0 FPS", ok), FAIL, "its throughput is zero")
+    yield Case("METIS-501", "no figure", test(0, ok), UNKNOWN, "reported no throughput")
+    yield Case("METIS-501", "not a number", test(0, "System throughput: n/a FPS"), UNKNOWN, "reported no throughput")
+    yield Case("METIS-501", "no tool", test(127), UNKNOWN, "axrunmodel is not installed")
+    yield Case("METIS-501", "hangs", test(124, fps), UNKNOWN, "did not end in time")
+    yield Case("METIS-501", "wrong answer", test(1, wrong), SKIP, "follows from METIS-502")
+    yield Case("METIS-501", "switched off", evidence(asked=off, **not_run), SKIP, "metis_self_test = False")
+    yield Case(
+        "METIS-501", "no model", evidence(asked=settings(self_test_model=None), **not_run), UNKNOWN, "no model is set"
+    )
+    yield Case("METIS-501", "not run", evidence(**not_run), UNKNOWN, "the self-test was not run")
+    yield Case("METIS-501", "held", evidence(nodes=held, **not_run), SKIP, "by frigate (process 812)")
+    yield Case("METIS-501", "held, tool says so", test(1, busy, nodes=held), SKIP, "by frigate (process 812)")
+    yield Case("METIS-501", "held by nobody seen", test(1, busy), UNKNOWN, "no holder was seen")
+
+    yield Case("METIS-502", "right", HEALTHY, PASS, "12 inferences")
+    yield Case("METIS-502", "one wrong byte", test(1, wrong), FAIL, "byte 17: expected 0x2a, got 0x2b.")
+    yield Case("METIS-502", "wrong, status 0", test(0, fps, wrong), FAIL, "byte 17")
+    yield Case("METIS-502", "wrong and right", test(0, fps, ok, wrong), FAIL, "byte 17")
+    yield Case(
+        "METIS-502",
+        "nothing compared",
+        test(0, fps, "Answer check: ok (0 inferences, 0 bytes compared)"),
+        UNKNOWN,
+        "not understood",
+    )
+    yield Case(
+        "METIS-502", "new form", test(0, fps, "Answer check: fine"), UNKNOWN, "not understood: Answer check: fine"
+    )
+    yield Case("METIS-502", "not compared", test(0, fps), UNKNOWN, "does not compare")
+    yield Case("METIS-502", "did not run", test(1, "error"), SKIP, "METIS-501")
+    yield Case("METIS-502", "right, but failed", test(1, fps, ok), SKIP, "METIS-501")
+    yield Case("METIS-502", "switched off", evidence(asked=off, **not_run), SKIP, "metis_self_test = False")
+    yield Case("METIS-502", "not run", evidence(**not_run), SKIP, "METIS-501")
+
+    floor = settings(min_fps=400)
+    yield Case("METIS-503", "fast", evidence(asked=floor), PASS, "405.2 FPS (system), at least 400")
+    yield Case("METIS-503", "at the floor", evidence(asked=settings(min_fps=405.2)), PASS, "at least 405.2")
+    slow = evidence(asked=settings(min_fps=405.3))
+    yield Case("METIS-503", "slow", slow, FAIL, "405.2 FPS (system), at least 405.3 are asked for")
+    yield Case("METIS-503", "no floor", HEALTHY, SKIP, "no floor is set")
+    yield Case("METIS-503", "did not run", test(1, fps, asked=floor), SKIP, "METIS-501")
+    yield Case("METIS-503", "no figure", test(0, ok, asked=floor), SKIP, "METIS-501")
+    yield Case(
+        "METIS-503",
+        "switched off",
+        evidence(asked=settings(min_fps=400, self_test=False), **not_run),
+        SKIP,
+        "metis_self_test = False",
+    )
+
+
+def _files() -> Iterator[Case]:
+    def lies(**changes) -> Evidence:
+        return evidence(files={RULES.path: state_of(RULES, **changes)})
+
+    yield Case("METIS-601", "as wanted", HEALTHY, PASS, "1 of 1")
+    yield Case("METIS-601", "edited", lies(sha256="f" * 64), FAIL, f"1 of 1 differ: {RULES.path} (content).")
+    yield Case("METIS-601", "mode", lies(mode="0666"), FAIL, "mode 0666 instead of 0644")
+    yield Case("METIS-601", "owner", lies(owner="pi"), FAIL, "owner pi instead of root")
+    yield Case("METIS-601", "group", lies(group="users"), FAIL, "group users instead of root")
+    yield Case("METIS-601", "link", lies(kind="link"), FAIL, "a link instead of a file")
+    absent = evidence(files={RULES.path: FileState(RULES.path, "absent")})
+    yield Case("METIS-601", "missing", absent, FAIL, f"{RULES.path} (missing)")
+    yield Case("METIS-601", "not looked at", evidence(files={}), UNKNOWN, RULES.path)
+    for part in ("sha256", "mode", "owner", "group"):
+        yield Case("METIS-601", f"{part} unread", lies(**{part: None}), UNKNOWN, RULES.path)
+    many = tuple(File(f"/etc/f{number}", b"") for number in range(7))
+    drifted = evidence(wanted=desired(files=many), files={f.path: FileState(f.path, "absent") for f in many})
+    yield Case("METIS-601", "many", drifted, FAIL, "7 of 7 differ: /etc/f0 (missing)")
+    yield Case("METIS-601", "many, the rest counted", drifted, FAIL, "/etc/f4 (missing), and 2 more.")
+    half = evidence(wanted=desired(files=(RULES, many[0])), files={many[0].path: FileState(many[0].path, "absent")})
+    yield Case("METIS-601", "drift and unread", half, FAIL, "1 of 2 differ")
+    yield Case("METIS-601", "none wanted", evidence(wanted=desired(files=())), SKIP, "wants no files")
+
+    yield Case("METIS-602", "there", HEALTHY, PASS, "gid 997")
+    yield Case("METIS-602", "missing", evidence(groups={}), FAIL, "Group axelera does not exist")
+    fixed = desired(groups=(Group("axelera", 990),))
+    yield Case("METIS-602", "other gid", evidence(wanted=fixed), FAIL, "has gid 997, 990 is asked for")
+    right = desired(groups=(Group("axelera", 997),))
+    yield Case("METIS-602", "gid as asked", evidence(wanted=right), PASS, "gid 997")
+    yield Case("METIS-602", "none wanted", evidence(wanted=desired(groups=())), SKIP, "wants no groups")
+
+    outside = {"frigate": Account("frigate", 998, groups=("frigate",))}
+    empty = {"axelera": Account("axelera", 997)}
+    yield Case("METIS-603", "member", HEALTHY, PASS, "frigate is in axelera")
+    yield Case("METIS-603", "by the user's groups", evidence(groups=empty), PASS, "frigate is in axelera")
+    yield Case("METIS-603", "by the group's members", evidence(users=outside), PASS, "frigate is in axelera")
+    yield Case("METIS-603", "not a member", evidence(users=outside, groups=empty), FAIL, "frigate is not in axelera")
+    yield Case("METIS-603", "not on this host", evidence(users={}), SKIP, "does not exist on this host")
+    created = desired(users=(User("frigate", "axelera", create=True),))
+    yield Case("METIS-603", "not created", evidence(users={}, wanted=created), FAIL, "was to be created")
+    yield Case("METIS-603", "none wanted", evidence(wanted=desired(users=())), SKIP, "wants no service users")
+
+
+GROUPS = (_host, _cards, _link, _driver, _node, _access, _device, _self_test, _files)
+CASES = tuple(case for group in GROUPS for case in group())
+
+
+def findings(case: Case) -> list[Finding]:
+    """Return what the verdict says under the case's code."""
+    return [finding for finding in evaluate("host", case.evidence).findings if finding.code == case.code]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.code}-{case.name}".replace(" ", "-"))
+def test_code(case):
+    found = findings(case)
+    assert case.answer in {finding.answer for finding in found}, found
+    if case.answer is PASS:
+        assert {finding.answer for finding in found} <= {PASS, SKIP}, found
+    said = [finding for finding in found if finding.answer is case.answer]
+    assert any(case.words in finding.seen for finding in said), said
+    for finding in said:
+        needs_a_step = finding.answer in {WARN, FAIL, UNKNOWN}
+        assert bool(finding.next_step) == needs_a_step, finding
+        assert "{" not in finding.seen + finding.next_step
+
+
+@pytest.mark.parametrize("code", catalogue())
+def test_every_code_is_seen_to_pass_and_to_say_no(code):
+    answers = {case.answer for case in CASES if case.code == code}
+    assert PASS in answers
+    assert answers & {FAIL, WARN}
+
+
+def test_no_case_for_a_code_that_does_not_exist():
+    assert {case.code for case in CASES} == set(catalogue())
+
+
+NEEDED = {
+    Section.HOST: "METIS-010 METIS-020",
+    Section.KERNELS: "METIS-204 METIS-210 METIS-211 METIS-220",
+    Section.PCI: "METIS-101 METIS-102 METIS-103 METIS-104 METIS-105 METIS-110 METIS-120 METIS-202 METIS-301 METIS-302"
+    " METIS-303 METIS-310 METIS-311 METIS-312 METIS-320",
+    Section.DRIVER: "METIS-201 METIS-203 METIS-204",
+    Section.NODES: "METIS-301 METIS-302 METIS-303 METIS-310 METIS-311 METIS-312 METIS-320 METIS-330 METIS-331",
+    Section.DKMS: "METIS-211",
+    Section.ACCOUNTS: "METIS-311 METIS-602 METIS-603",
+    Section.FILES: "METIS-601",
+    Section.ACCESS: "METIS-310 METIS-311 METIS-312 METIS-331",
+    Section.DEVICES: "METIS-401",
+    Section.SELF_TEST: "METIS-501",
+}
+
+
+@pytest.mark.parametrize(
+    ("section", "code"), [(section, code) for section, codes in NEEDED.items() for code in codes.split()]
+)
+def test_a_missing_section_is_unknown(section, code):
+    survey_without = without(section, kernels=(kernel(), kernel(OTHER_KERNEL)))
+    verdict = evaluate("host", evidence(survey_without))
+    answers = {finding.answer for finding in verdict.findings if finding.code == code}
+    assert answers == {UNKNOWN}
+    assert not verdict.ok or not catalogue()[code].required
+
+
+def test_nothing_but_unknown_and_skip_without_any_section():
+    verdict = evaluate("host", evidence(without(*Section, pci=None, driver=None, devices=None, self_test=None)))
+    assert {finding.answer for finding in verdict.findings} <= {UNKNOWN, SKIP}
+    assert not verdict.ok
