@@ -70,6 +70,11 @@ real_directory() { # directory: REAL is its physical path
     cd /
 }
 
+split_lines() { # list: with IFS and globbing set so that an unquoted $1 splits at newlines only
+    set -f
+    IFS=$NL
+}
+
 is_bdf() {
     case $1 in
         *[0-9a-f]:[0-9a-f][0-9a-f]:[0-9a-f][0-9a-f].[0-7]) return 0 ;;
@@ -410,10 +415,9 @@ open_device_descriptors() { # prints /proc/PID/fd/N of every descriptor that may
 
 list_holders() { # prints "PID node" for every process that has a node of NODES open
     see_held=' '
-    set -f
     see_descriptors=$(open_device_descriptors)
     [ -n "$see_descriptors" ] || return 0
-    IFS=$NL
+    split_lines
     set --
     for see_path in $NODES; do
         set -- "$@" "$ROOT$see_path"
@@ -466,8 +470,7 @@ see_stat() { # kind of row, then paths: mode, owner, group and path of each
 section_nodes() {
     list_nodes
     each_node see_node
-    set -f
-    IFS=$NL
+    split_lines
     set --
     for see_path in $NODES; do
         [ ! -e "$ROOT$see_path" ] || set -- "$@" "$ROOT$see_path"
@@ -510,11 +513,6 @@ section_dkms() {
 }
 
 # ---- accounts
-
-split_lines() { # list: with IFS and globbing set so that an unquoted $1 splits at newlines only
-    set -f
-    IFS=$NL
-}
 
 look_up() { # database, file, names...: prints the entries there are
     look_database=$1

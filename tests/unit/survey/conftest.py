@@ -173,6 +173,9 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> HostTree:
     tools.mkdir()
     if shell == "busybox-alone":
         subprocess.run(["busybox", "--install", "-s", str(tools)], check=True)
+        # Alpine's busybox has flock, Debian's has not.
+        if not (tools / "flock").exists():
+            (tools / "flock").symlink_to(shutil.which("flock") or "/usr/bin/flock")
     return HostTree(root, tools, shell)
 
 
