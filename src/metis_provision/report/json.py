@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from metis_provision.model.verdict import Finding, Standing
-from metis_provision.report.rows import Row, standings
+from metis_provision.report.rows import Plan, Row, standings
 
 SCHEMA = "metis-provision/verdicts"
 PLAN_SCHEMA = "metis-provision/plan"
@@ -33,8 +33,8 @@ def verdict_document(rows: Iterable[Row]) -> dict[str, Any]:
     }
 
 
-def plan_document(plans: Iterable[tuple[str, Mapping[str, Sequence[str]], str]]) -> dict[str, Any]:
-    """Return what would be done to each host as JSON types; a plan is a host, reasons by concern, and trouble."""
+def plan_document(plans: Iterable[Plan]) -> dict[str, Any]:
+    """Return what would be done to each host as JSON types."""
     listed = tuple(plans)
     return {
         "schema": PLAN_SCHEMA,

@@ -1,14 +1,19 @@
-"""What a report is made of: one row for every host of a run, with or without a verdict."""
+"""What a report is made of: one row for every host of a run, with or without a verdict; or its plan."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
+from metis_provision.desired.difference import Concern
 from metis_provision.model.verdict import Standing, Verdict
 
 NO_VERDICT = "no verdict"
+
+Plan: TypeAlias = tuple[str, Mapping[Concern, tuple[str, ...]], str]
+"""A host, what would be done to it by concern, and why nothing can be done, if so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Texts come from hosts and are shown literally: no markup, no escape sequences, n
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from rich import box
@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from metis_provision.model.verdict import Answer, Area, Finding, Standing, Verdict
-from metis_provision.report.rows import NO_VERDICT, Row, standings
+from metis_provision.report.rows import NO_VERDICT, Plan, Row, standings
 
 __all__ = ["Row", "print_plan", "print_report", "render_plan", "render_report"]
 
@@ -38,7 +38,7 @@ _WORD_AT_MOST = 20
 _BETWEEN = 3
 
 
-def print_plan(plans: Iterable[tuple[str, Mapping[str, Sequence[str]], str]], stream: TextIO) -> None:
+def print_plan(plans: Iterable[Plan], stream: TextIO) -> None:
     """Write what would be done to each host; hosts with the same plan are told once."""
     _write(render_plan(plans, width=_width(stream), colour=stream.isatty()), stream)
 
@@ -68,10 +68,8 @@ def render_report(rows: Iterable[Row], *, width: int | None, colour: bool, plain
     return _without_trailing_space(buffer)
 
 
-def render_plan(
-    plans: Iterable[tuple[str, Mapping[str, Sequence[str]], str]], *, width: int | None, colour: bool
-) -> str:
-    """Return what would be done to each host as text; a plan is a host, reasons by concern, and why there is none."""
+def render_plan(plans: Iterable[Plan], *, width: int | None, colour: bool) -> str:
+    """Return what would be done to each host as text."""
     listed = tuple(plans)
     buffer = io.StringIO()
     console = _console(buffer, width, colour=colour)
