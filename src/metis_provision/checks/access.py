@@ -28,8 +28,8 @@ def members_can_open(evidence: Evidence) -> Iterator[Outcome]:
     """An account of the group can open each node."""
     if not evidence.card_nodes:
         yield skipped(_NO_NODE)
-    for node in evidence.card_nodes:
-        yield _may_open(evidence, MEMBER, node, about=node.bdf or node.path)
+    for bdf, node in evidence.card_nodes:
+        yield _may_open(evidence, MEMBER, node, about=bdf)
 
 
 @checks.answers("METIS-311")
@@ -43,7 +43,7 @@ def service_users_can_open(evidence: Evidence) -> Iterator[Outcome]:
         yield skipped(_NO_NODE)
     else:
         for user in users:
-            for node in evidence.card_nodes:
+            for _, node in evidence.card_nodes:
                 yield _may_open(evidence, user, node, about=user)
 
 
@@ -52,8 +52,7 @@ def outsiders_cannot_open(evidence: Evidence) -> Iterator[Outcome]:
     """An account outside the group is refused at each node."""
     if not evidence.card_nodes:
         yield skipped(_NO_NODE)
-    for node in evidence.card_nodes:
-        subject = node.bdf or node.path
+    for subject, node in evidence.card_nodes:
         attempt = _attempt(evidence.attempts, OUTSIDER, node.path)
         if attempt is not None and attempt.result in _LET_IN:
             yield failed(about=subject, short="open to all", group=evidence.settings.group, node=node.path)
@@ -69,8 +68,8 @@ def card_free(evidence: Evidence) -> Iterator[Outcome]:
     answer = failed if evidence.settings.when_busy is WhenBusy.FAIL else warned
     for node, holder in evidence.holders:
         who = f"{holder.command} (process {holder.pid} of {holder.user})"
-        yield answer(about=node.bdf or node.path, short="busy", node=node.path, holder=who)
-    if not all(node.holders_known for node in evidence.card_nodes):
+        yield answer(about=node.path, short="busy", node=node.path, holder=who)
+    if not all(node.holders_known for _, node in evidence.card_nodes):
         raise CannotLook("only root can see who holds a card", "Verify again as root (pyinfra's --sudo).")
     if not evidence.holders:
         yield passed("No process holds a card.")

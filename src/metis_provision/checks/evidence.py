@@ -115,10 +115,9 @@ class Evidence:
         return self.survey.nodes
 
     @property
-    def card_nodes(self) -> tuple[Node, ...]:
-        """Nodes that belong to a card on the bus."""
-        addresses = {card.bdf for card in self.cards}
-        return tuple(node for node in self.nodes if node.bdf in addresses)
+    def card_nodes(self) -> tuple[tuple[str, Node], ...]:
+        """Nodes that belong to a card on the bus, each after its card's address."""
+        return tuple((card.bdf, node) for card in self.cards for node in self.nodes if node.bdf == card.bdf)
 
     @property
     def dma_heap(self) -> Node | None:
@@ -141,7 +140,7 @@ class Evidence:
     @property
     def holders(self) -> tuple[tuple[Node, Holder], ...]:
         """Every process that has a card's node open."""
-        return tuple((node, holder) for node in self.card_nodes for holder in node.holders)
+        return tuple((node, holder) for _, node in self.card_nodes for holder in node.holders)
 
     @property
     def devices(self) -> CommandResult:

@@ -76,7 +76,7 @@ def _membership(evidence: Evidence, user: User) -> Outcome:
 
 
 def _unreadable(state: FileState) -> bool:
-    return state.kind == "file" and None in (state.sha256, state.mode, state.owner, state.group)
+    return None in (state.sha256, state.mode, state.owner, state.group)
 
 
 def _drift(file: File, state: FileState) -> str:

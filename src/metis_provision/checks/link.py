@@ -149,7 +149,7 @@ def _without_port(card: PciFunction) -> Outcome:
 
 def _limits_words(limits: list[_Limit]) -> str:
     known = [limit for limit in limits if limit.speed is not None or limit.width is not None]
-    return ", ".join(f"{limit.name} up to {_words(limit.speed, limit.width)}" for limit in known) or "no limit known"
+    return ", ".join(f"{limit.name} up to {_words(limit.speed, limit.width)}" for limit in known)
 
 
 def _words(speed: float | None, width: int | None) -> str:

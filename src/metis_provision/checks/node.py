@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from metis_provision.catalog.contract import contract
-from metis_provision.checks.evidence import LOOK_AGAIN, Evidence
-from metis_provision.checks.outcome import Checks, Outcome, failed, passed, per_card, skipped, unknown
+from metis_provision.checks.evidence import Evidence
+from metis_provision.checks.outcome import Checks, Outcome, failed, passed, per_card, skipped
 from metis_provision.model.survey import PciFunction
 
 checks = Checks()
@@ -25,15 +25,14 @@ def owner_group_mode(evidence: Evidence) -> Iterator[Outcome]:
     settings = evidence.settings
     if not evidence.card_nodes:
         yield skipped("no card has a node (METIS-301)")
-    for node in evidence.card_nodes:
-        if not node.mode:
-            yield unknown(f"owner and mode of {node.path} could not be read", LOOK_AGAIN, subject=node.bdf or node.path)
-            continue
+    for bdf, node in evidence.card_nodes:
         now, wanted = f"{node.owner}:{node.group} {node.mode}", f"root:{settings.group} {settings.node_mode}"
-        if now == wanted:
-            yield passed(f"{node.path} is {now}.", subject=node.bdf or node.path, brief=now)
+        if not node.mode:
+            yield skipped(f"{node.path} is not there (METIS-301)", subject=bdf)
+        elif now == wanted:
+            yield passed(f"{node.path} is {now}.", subject=bdf, brief=now)
         else:
-            yield failed(about=node.bdf or node.path, short=now, node=node.path, now=now, wanted=wanted)
+            yield failed(about=bdf, short=now, node=node.path, now=now, wanted=wanted)
 
 
 @checks.answers("METIS-303")
@@ -44,7 +43,7 @@ def stable_links(evidence: Evidence) -> Iterator[Outcome]:
         yield skipped("no card on the bus (METIS-101)")
     for index in range(len(evidence.cards)):
         link = PurePosixPath("/dev") / contract().nodes.stable.template.format(index=index)
-        targets = [node.path for node in nodes if str(link) in node.links]
+        targets = [node.path for _, node in nodes if str(link) in node.links]
         if len(targets) == 1:
             yield passed(f"{link} leads to {targets[0]}.", subject=str(link))
         else:
@@ -53,7 +52,7 @@ def stable_links(evidence: Evidence) -> Iterator[Outcome]:
 
 
 def _node_of(evidence: Evidence, card: PciFunction) -> Outcome:
-    nodes = [node for node in evidence.card_nodes if node.bdf == card.bdf]
+    nodes = [node for bdf, node in evidence.card_nodes if bdf == card.bdf]
     missing = [node.path for node in nodes if not node.mode]
     if nodes and not missing:
         return passed(f"{card.bdf} has {', '.join(node.path for node in nodes)}.", subject=card.bdf)

@@ -95,7 +95,9 @@ def _host() -> Iterator[Case]:
     yield Case("METIS-010", "last second", evidence(host=Host(epoch=1_735_689_599)), FAIL, "2024-12-31")
     yield Case("METIS-010", "unread", evidence(host=Host()), UNKNOWN, "clock could not be read")
     yield Case("METIS-010", "absurd", evidence(host=Host(epoch=10**18)), UNKNOWN, "the check broke off")
-    yield Case("METIS-020", "debian", HEALTHY, PASS, "trixie")
+    yield Case("METIS-020", "debian", HEALTHY, PASS, "Debian GNU/Linux 13 (trixie), x86_64, systemd.")
+    terse = evidence(host=Host(os_release={"ID": "alpine"}))
+    yield Case("METIS-020", "terse", terse, PASS, "alpine, unknown machine, unknown.")
     blocked = desired(blockers=("A 64-bit module needs an arm64 compiler.", "No space."))
     yield Case("METIS-020", "blocked", evidence(wanted=blocked), FAIL, "an arm64 compiler; No space.")
     yield Case("METIS-020", "nameless", evidence(host=Host(epoch=1_760_000_000)), UNKNOWN, "which system it runs")
@@ -148,7 +150,13 @@ def _cards() -> Iterator[Case]:
     yield Case("METIS-105", "documented id", only(documented), WARN, "to another vendor")
     yield Case("METIS-105", "no card", only(), SKIP, "METIS-101")
 
-    yield Case("METIS-110", "both", HEALTHY, PASS, "4 KiB and 32 MiB")
+    yield Case("METIS-110", "both", HEALTHY, PASS, f"{CARD} has windows of 4 KiB and 32 MiB.")
+    yield Case("METIS-110", "listed without gaps", only(card(bars=(0x1000, 0x2000000))), PASS, "4 KiB and 32 MiB")
+    yield Case("METIS-110", "one window", only(card(bars=(0x2000000,))), FAIL, "has windows of 32 MiB, where")
+    one_mib = only(card(bars=(0x1000, 0x100000)))
+    yield Case("METIS-110", "one MiB", one_mib, FAIL, f"{CARD} has windows of 4 KiB and 1 MiB, where")
+    unassigned = only(card(bars=(0, 0, 0, 0, 0, 0)))
+    yield Case("METIS-110", "no address, in words", unassigned, FAIL, "has windows of no size at all, where")
     for name, bars in {
         "none": (),
         "no address": (0, 0, 0, 0, 0, 0),
@@ -172,6 +180,9 @@ def _link() -> Iterator[Case]:
         return evidence(pci=functions, asked=settings(carrier=carrier))
 
     yield Case("METIS-120", "full", HEALTHY, PASS, "8 GT/s x4")
+    limits = f"({PORT} up to 8 GT/s x4, {CARD} up to 8 GT/s x4, PCIe or M.2 slot of an x86 machine up to 8 GT/s x4)"
+    yield Case("METIS-120", "limits named", at("x86-slot", port(), card(current_width=2)), WARN, limits)
+    yield Case("METIS-120", "limits in part", at("rk3588", port(), card()), PASS, "RK3588 board up to 8 GT/s)")
     yield Case(
         "METIS-120",
         "narrow",
@@ -205,6 +216,9 @@ def _link() -> Iterator[Case]:
         PASS,
         "8 GT/s x4",
     )
+    relayed = list(behind_switch(downlink=8.0))
+    relayed[3] = replace(relayed[3], current_speed=None, current_width=None)
+    yield Case("METIS-120", "switch tells for the card", at("rpi5-dual-hat", *relayed), PASS, "runs at 8 GT/s x1")
     silent = evidence(pci=(port(current_width=None), card(current_width=None)))
     yield Case("METIS-120", "state unread", silent, UNKNOWN, f"link to {CARD} could not be read")
     mute_port = port(max_speed=None, max_width=None)
@@ -215,7 +229,17 @@ def _link() -> Iterator[Case]:
         UNKNOWN,
         f"what {PORT} allows could not be read",
     )
-    yield Case("METIS-120", "limit unread, full", evidence(pci=(mute_port, card())), PASS, "8 GT/s x4")
+    yield Case(
+        "METIS-120", "limit unread, full", evidence(pci=(mute_port, card())), PASS, f"x4 ({CARD} up to 8 GT/s x4)."
+    )
+    speed_unread = evidence(pci=(port(current_speed=None), card(current_speed=None)))
+    yield Case("METIS-120", "speed unread", speed_unread, UNKNOWN, f"link to {CARD} could not be read")
+    for part in ("max_speed", "max_width"):
+        half_mute = evidence(pci=(port(**{part: None}), card(current_width=1)))
+        yield Case("METIS-120", f"{part} unread, narrow", half_mute, UNKNOWN, f"what {PORT} allows could not be read")
+    yield Case(
+        "METIS-120", "limit in part", evidence(pci=(port(max_width=None), card())), PASS, f"({PORT} up to 8 GT/s, "
+    )
     limitless = evidence(pci=(mute_port, card(max_speed=None, max_width=None)))
     yield Case("METIS-120", "no limit known", limitless, UNKNOWN, "no port on the way")
     yield Case("METIS-120", "guest", evidence(pci=(card(path=()),)), SKIP, "no port above")
@@ -355,6 +379,7 @@ def _node() -> Iterator[Case]:
         PASS,
         "root:ai 0640",
     )
+    yield Case("METIS-302", "not in /dev", not_in_dev, SKIP, f"{NODE} is not there (METIS-301)")
     yield Case("METIS-302", "no node", evidence(pci=(port(),)), SKIP, "METIS-301")
 
     yield Case("METIS-303", "there", HEALTHY, PASS, f"/dev/axelera0 leads to {NODE}")
@@ -566,6 +591,8 @@ def _files() -> Iterator[Case]:
     drifted = evidence(wanted=desired(files=many), files={f.path: FileState(f.path, "absent") for f in many})
     yield Case("METIS-601", "many", drifted, FAIL, "7 of 7 differ: /etc/f0 (missing)")
     yield Case("METIS-601", "many, the rest counted", drifted, FAIL, "/etc/f4 (missing), and 2 more.")
+    five = evidence(wanted=desired(files=many[:5]), files={f.path: FileState(f.path, "absent") for f in many})
+    yield Case("METIS-601", "all named", five, FAIL, "/etc/f4 (missing).")
     half = evidence(wanted=desired(files=(RULES, many[0])), files={many[0].path: FileState(many[0].path, "absent")})
     yield Case("METIS-601", "drift and unread", half, FAIL, "1 of 2 differ")
     yield Case("METIS-601", "none wanted", evidence(wanted=desired(files=())), SKIP, "wants no files")
@@ -587,6 +614,7 @@ def _files() -> Iterator[Case]:
     yield Case("METIS-603", "not on this host", evidence(users={}), SKIP, "does not exist on this host")
     created = desired(users=(User("frigate", "axelera", create=True),))
     yield Case("METIS-603", "not created", evidence(users={}, wanted=created), FAIL, "was to be created")
+    yield Case("METIS-603", "created", evidence(wanted=created), PASS, "frigate is in axelera")
     yield Case("METIS-603", "none wanted", evidence(wanted=desired(users=())), SKIP, "wants no service users")
 
 

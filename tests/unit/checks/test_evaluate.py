@@ -248,6 +248,10 @@ def test_findings_carry_what_reports_need():
     assert found["METIS-501"].brief == "405.2 FPS"
     assert found["METIS-401"].brief == "1.3.2"
     assert not found["METIS-220"].required
+    guest = {f.code: f for f in evaluate("h", evidence(pci=(card(path=(), current_width=2),))).findings}
+    assert guest["METIS-120"].brief == "8 GT/s x2"
+    linkless = {f.code: f for f in evaluate("h", evidence(pci=(card(path=(), current_width=None),))).findings}
+    assert linkless["METIS-120"].brief == ""
 
 
 def test_one_code_in_two_modules_is_refused(monkeypatch):
