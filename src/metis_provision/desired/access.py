@@ -45,6 +45,7 @@ def files(settings: Settings) -> tuple[File, ...]:
                 group=settings.group,
                 mode=settings.node_mode,
                 card_names=CARD_NAMES,
+                heap=str(contract().sysfs.dma_heap).removeprefix("/dev/") if settings.cards else None,
             ),
             validator=Validator.UDEV_RULES,
         ),

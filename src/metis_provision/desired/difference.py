@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from metis_provision.catalog.contract import contract
+from metis_provision.catalog.contract import IdKind, contract
 from metis_provision.desired.payloads import host_path
 from metis_provision.desired.platforms import platform_of
 from metis_provision.model.artifact import DesiredState, DkmsModule, File, Group, Payload, User
 from metis_provision.model.settings import Settings
 from metis_provision.model.survey import Kernel, Node, Survey
+
+HEAP_SUBSYSTEM = "dma_heap"
 
 
 class Concern(StrEnum):
@@ -70,17 +72,17 @@ class DriverChange:
 
 @dataclass(frozen=True, slots=True)
 class CardChange:
-    """The module to load, and whether nodes need their rule applied again."""
+    """The module to load, and the subsystems whose nodes need their rules applied again."""
 
     load: str | None
-    trigger: bool
+    trigger: tuple[str, ...]
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """What will be done, one short phrase each."""
         return (
             *((f"load module {self.load}",) if self.load else ()),
-            *(("apply the udev rules to the card's nodes",) if self.trigger else ()),
+            *(f"apply the udev rules to {subsystem} nodes" for subsystem in self.trigger),
         )
 
 
@@ -205,11 +207,30 @@ def _installed(survey: Survey, tree: DkmsModule, kernel: Kernel) -> bool:
 def _card(settings: Settings, desired: DesiredState, survey: Survey) -> CardChange | None:
     if desired.module is None or survey.host.container is not None:
         return None
+    nodes = [node for node in survey.nodes or () if node.bdf in _cards(survey)]
+    stale = {node.device_class for node in nodes if not _node_as_wanted(settings, node)}
+    if settings.cards and survey.dma_heap is not None and not _group_reads_and_writes(survey.dma_heap):
+        stale.add(HEAP_SUBSYSTEM)
     change = CardChange(
         load=desired.module if survey.driver is not None and not survey.driver.loaded else None,
-        trigger=any(not _node_as_wanted(settings, node) for node in survey.nodes or ()),
+        trigger=tuple(sorted(stale)),
     )
-    return change if change != CardChange(load=None, trigger=False) else None
+    return change if change != CardChange(load=None, trigger=()) else None
+
+
+def _cards(survey: Survey) -> set[str]:
+    """Addresses of functions that are a Metis: the class accel holds other vendors' devices too."""
+    found = set()
+    for function in survey.pci or ():
+        known = contract().identify(int(function.vendor, 16), int(function.device, 16), int(function.class_code, 16))
+        if known is not None and known.kind is IdKind.METIS:
+            found.add(function.bdf)
+    return found
+
+
+def _group_reads_and_writes(heap: Node) -> bool:
+    """As far as the mode says: an entry of an access list shows there as the group's bits."""
+    return bool(heap.mode) and int(heap.mode, 8) & 0o060 == 0o060
 
 
 def _node_as_wanted(settings: Settings, node: Node) -> bool:

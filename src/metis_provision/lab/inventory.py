@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from metis_provision.lab import machine as machines
@@ -12,11 +14,17 @@ from metis_provision.model.errors import UserError
 
 def lab_hosts() -> list[tuple[str, dict[str, Any]]]:
     """Return (name, host data) for each running machine; UserError if none runs."""
-    found = [machines.load(name) for name in machines.names()]
-    running = [machine for machine in found if machine.condition() is Condition.RUNNING]
+    running = [machine for machine in _readable() if machine.condition() is Condition.RUNNING]
     if not running:
         raise UserError("No lab machine is running: metis-provision lab up")
     return [(machine.name, host_data(machine)) for machine in running]
+
+
+def _readable() -> Iterator[Machine]:
+    """The machines with a state; one that is being made has none yet, and is nobody's business but its maker's."""
+    for name in machines.names():
+        with suppress(UserError):
+            yield machines.load(name)
 
 
 def host_data(machine: Machine) -> dict[str, Any]:

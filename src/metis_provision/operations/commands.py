@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
-from metis_provision.catalog.contract import contract
 from metis_provision.desired.difference import AccessChange, CardChange, DriverChange
 from metis_provision.desired.payloads import host_path
 from metis_provision.model.artifact import File
@@ -87,12 +86,7 @@ def driver_job(change: DriverChange) -> str:
 
 def load_command(change: CardChange) -> str:
     """The script that loads the module and has udev apply its rules to the card."""
-    classes = " ".join(entry.name for entry in contract().device_classes if not entry.shared)
-    values = {
-        "METIS_MODULE": change.load or "",
-        "METIS_TRIGGER": "1" if change.trigger else "0",
-        "METIS_CLASSES": classes,
-    }
+    values = {"METIS_MODULE": change.load or "", "METIS_TRIGGER": " ".join(change.trigger)}
     return _with_variables("load.sh", values)
 
 

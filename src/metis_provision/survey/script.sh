@@ -814,7 +814,10 @@ section_access() {
     see_users=''
     [ $# -eq 0 ] || see_users=$(look_up passwd "$ROOT/etc/passwd" "$@")
     see_group=$(look_up group "$ROOT/etc/group" "$METIS_GROUP")
-    for see_target in $NODES; do
+    see_targets=$NODES
+    # The driver shares buffers through the heap: who may open the card's node needs it too.
+    [ ! -e "$ROOT/dev/dma_heap/system" ] || see_targets=$NODES/dev/dma_heap/system
+    for see_target in $see_targets; do
         METIS_NODE=$ROOT$see_target
         export METIS_NODE
         see_holder=''

@@ -14,7 +14,7 @@ from metis_provision.desired.payloads import host_path
 from metis_provision.desired.state import desired_state, survey_request
 from metis_provision.model.artifact import DesiredState
 from metis_provision.model.settings import Settings
-from metis_provision.model.survey import Account, DkmsBuild, Driver, FileState, Host, Kernel, Node, Survey
+from metis_provision.model.survey import Account, DkmsBuild, Driver, FileState, Host, Kernel, Node, PciFunction, Survey
 
 RELEASE = "6.12.63+deb13-amd64"
 SETTINGS = Settings(
@@ -62,11 +62,12 @@ def converged(settings: Settings = SETTINGS) -> Survey:
         BARE,
         kernels=(Kernel(RELEASE, running=True, headers=True),),
         driver=Driver(loaded=True, version="1.6.2"),
+        pci=(PciFunction("0000:01:00.0", "1f9d", "1100", "120000"),),
         nodes=(node,),
         dkms=(DkmsBuild("metis", "1.6.2", RELEASE, "x86_64", "installed"),),
         groups={"axelera": Account("axelera", 999)},
         files=files,
-        packages={"dkms": "3", "kmod": "1", "pciutils": "1", "axelera-runtime-1.8.0": "1.8.0"},
+        packages={"dkms": "3", "kmod": "1", "pciutils": "1", "acl": "2", "axelera-runtime-1.8.0": "1.8.0"},
     )
 
 
@@ -168,7 +169,22 @@ def test_a_node_the_rule_did_not_reach_is_triggered(node: dict[str, object]) -> 
     assert good.nodes
     change = left(replace(good, nodes=(replace(good.nodes[0], **node),))).card
     assert change is not None
-    assert (change.load, change.trigger) == (None, True)
+    assert (change.load, change.trigger) == (None, ("metis",))
+
+
+def test_a_node_of_somebody_elses_device_is_left_alone() -> None:
+    npu = Node("/dev/accel/accel0", "0000:00:0b.0", "accel", "root", "render", "0660")
+    good = converged()
+    assert good.nodes
+    assert left(replace(good, nodes=(*good.nodes, npu))).card is None
+
+
+def test_a_heap_that_only_root_may_use_is_triggered() -> None:
+    heap = Node("/dev/dma_heap/system", None, "dma_heap", "root", "root", "0600")
+    change = left(replace(converged(), dma_heap=heap)).card
+    assert change is not None
+    assert change.trigger == ("dma_heap",)
+    assert left(replace(converged(), dma_heap=replace(heap, mode="0660"))).card is None
 
 
 def test_no_module_is_loaded_in_a_container() -> None:

@@ -32,7 +32,7 @@ class Debian(Platform):
 
     def packages(self, settings: Settings, survey: Survey) -> tuple[str, ...]:
         """Dkms and headers for the running kernel if it builds, pciutils and kmod if the runtime runs."""
-        wanted: list[str] = []
+        wanted: list[str] = ["acl"] if settings.cards else []
         running = survey.running_kernel
         if settings.driver is DriverSource.DKMS:
             wanted += ["dkms", "kmod"]
@@ -49,7 +49,7 @@ class Debian(Platform):
     @property
     def package_patterns(self) -> tuple[str, ...]:
         """Headers are asked for by pattern, because their name holds the kernel's release."""
-        return ("dkms", "kmod", "pciutils", "linux-headers-*", "raspberrypi-kernel-headers", "axelera-runtime-*")
+        return ("acl", "dkms", "kmod", "pciutils", "linux-headers-*", "raspberrypi-kernel-headers", "axelera-runtime-*")
 
     def install_script(self, packages: tuple[str, ...]) -> str:
         """Lists first: a bare image has none, and an old one names files that are gone."""

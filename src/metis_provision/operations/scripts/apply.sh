@@ -158,5 +158,11 @@ EOF
 case $manifest in
 *'
 reload-udev
-'*) [ ! -S /run/udev/control ] || udevadm control --reload || fail "udev did not read its rules again" ;;
+'*)
+	if command -v udevadm >/dev/null && [ -S /run/udev/control ]; then
+		udevadm control --reload || fail "udev did not read its rules again"
+		udevadm trigger --action=change --subsystem-match=dma_heap || fail "udev could not be asked about the DMA heap"
+		udevadm settle --timeout=60 || fail "udev was still busy after a minute: see udevadm monitor"
+	fi
+	;;
 esac

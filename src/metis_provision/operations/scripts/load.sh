@@ -2,8 +2,7 @@
 # Loads the driver's module and lets udev apply its rules to the card's nodes, and to nothing else.
 #
 # METIS_MODULE   module to load, empty if it is in memory
-# METIS_TRIGGER  1 if existing nodes need their rules applied again
-# METIS_CLASSES  device classes that hold only cards
+# METIS_TRIGGER  subsystems whose existing nodes need their rules applied again, separated by spaces
 set -u
 
 fail() {
@@ -18,9 +17,7 @@ if [ -n "${METIS_MODULE:=}" ]; then
 	esac
 fi
 command -v udevadm >/dev/null && [ -S /run/udev/control ] || exit 0
-if [ "${METIS_TRIGGER:-0}" = 1 ]; then
-	for class in ${METIS_CLASSES:?}; do
-		udevadm trigger --action=change --subsystem-match="$class" || fail "udev could not be asked about class $class"
-	done
-fi
+for subsystem in ${METIS_TRIGGER:=}; do
+	udevadm trigger --action=change --subsystem-match="$subsystem" || fail "udev could not be asked about $subsystem"
+done
 udevadm settle --timeout=60 || fail "udev was still busy after a minute: see udevadm monitor"
