@@ -45,6 +45,7 @@ class SurveyRequest:
     users: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
+    """Names; with dpkg also patterns with ``*``, which stand for every installed package that matches."""
     group: str = "axelera"
     self_test_model: str | None = None
     self_test_seconds: int = 2
@@ -206,8 +207,9 @@ class JobState:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try to open a node: as whom, on which node, and what came of it.
+    """One try to open a node, a card's or the DMA heap's: as whom, on which node, and what came of it.
 
+    ``who`` is a service user, or ``member`` for somebody who has the group alone, or ``outsider``.
     ``result`` is ok, denied, busy, absent or error; ``detail`` the system's own words.
     """
 

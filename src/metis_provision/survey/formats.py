@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -34,10 +33,12 @@ def parse_os_release(lines: Iterable[str]) -> dict[str, str]:
 
 
 def _unquoted(value: str) -> str:
-    try:
-        return "".join(shlex.split(value))
-    except ValueError:
-        return value.strip().strip("\"'")
+    # os-release(5): quoted like a shell's string, without expansion and without concatenation.
+    quote = value[:1]
+    if quote not in {"'", '"'}:
+        return value
+    inner = value[1:-1] if len(value) > 1 and value.endswith(quote) else value[1:]
+    return re.sub(r'\\([\\"$`])', r"\1", inner) if quote == '"' else inner
 
 
 # DKMS 3 and late DKMS 2: "metis/1.2.4, 6.1.0-28-amd64, x86_64: installed"; DKMS 2 to 2.8.6: "metis, 1.2.4, ...".

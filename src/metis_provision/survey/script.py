@@ -27,8 +27,8 @@ def survey_command(request: SurveyRequest) -> str:
     """Return the text that ``sh -c`` runs on the host; only the sections asked for run.
 
     Raises ValueError for a name that no command line could carry safely: empty, beginning with ``-``,
-    or holding a control character or backslash; for a path that is not absolute; for a package name of other
-    characters than packages have.
+    or holding a control character or backslash; for a path that is not absolute; for a package name or
+    pattern of other characters than packages have.
     """
     settings = {
         "METIS_SECTIONS": " ".join(dict.fromkeys(Section(section).value for section in request.sections)),

@@ -138,6 +138,21 @@ def test_a_service_user_opens_the_node_with_its_own_groups(carded: HostTree):
     assert attempts(carded, users=("nobody",))["nobody"] == Attempt("nobody", "/dev/metis-0-1-0", "ok")
 
 
+def test_the_dma_heap_is_tried_as_well(carded: HostTree):
+    if carded.shell == "busybox-alone":
+        pytest.skip("busybox has no setpriv that changes identities")
+    heap = carded.root / "dev/dma_heap/system"
+    heap.parent.mkdir()
+    os.mknod(heap, 0o020660, (carded.root / "dev/metis-0-1-0").stat().st_rdev)
+    heap.chmod(0o660)
+    os.chown(heap, 0, MEMBER_GID)
+    survey = carded.survey("access")
+    assert [(attempt.who, attempt.result) for attempt in survey.attempts if attempt.node == "/dev/dma_heap/system"] == [
+        ("member", "ok"),
+        ("outsider", "denied"),
+    ]
+
+
 def test_a_missing_group_is_an_error_not_a_denial(carded: HostTree):
     seen = attempts(carded, group="nope")
     assert seen["member"].result == "error"
