@@ -4,34 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field, replace
 
 from metis_provision.catalog.contract import IdKind, contract
 from metis_provision.desired.payloads import host_path
 from metis_provision.desired.platforms import platform_of
-from metis_provision.model.artifact import DesiredState, DkmsModule, File, Group, Payload, User
+from metis_provision.model.artifact import Concern, DesiredState, DkmsModule, File, Group, Payload, User
+from metis_provision.model.receipt import Receipt
 from metis_provision.model.settings import Settings
 from metis_provision.model.survey import Kernel, Node, Survey
 
 HEAP_SUBSYSTEM = "dma_heap"
 
 
-class Concern(StrEnum):
-    """A set of changes that is applied together; in the order in which a host needs them."""
-
-    PREFLIGHT = "preflight"
-    PACKAGES = "packages"
-    ACCESS = "access"
-    DRIVER = "driver"
-    CARD = "card"
-    RUNTIME = "runtime"
-
-
 @dataclass(frozen=True, slots=True)
-class AccessChange:
-    """Accounts and files that are missing or different."""
+class FilesChange:
+    """Accounts and files of one concern that are missing or different."""
 
+    concern: Concern
     groups: tuple[Group, ...] = ()
     users: tuple[User, ...] = ()
     memberships: tuple[tuple[str, str], ...] = ()
@@ -104,7 +94,8 @@ class Difference:
     """Everything between a surveyed host and the desired one; None where nothing is to be done."""
 
     packages: tuple[str, ...] = ()
-    access: AccessChange | None = None
+    files: Mapping[Concern, FilesChange] = field(default_factory=dict)
+    """By concern; the accounts are part of access."""
     driver: DriverChange | None = None
     card: CardChange | None = None
     runtime: RuntimeChange | None = None
@@ -114,38 +105,48 @@ class Difference:
         """What will be done, by concern; concerns without changes are left out."""
         found = {
             Concern.PACKAGES: tuple(f"install {name}" for name in self.packages),
-            Concern.ACCESS: self.access.reasons if self.access else (),
+            **{concern: change.reasons for concern, change in self.files.items()},
             Concern.DRIVER: self.driver.reasons if self.driver else (),
             Concern.CARD: self.card.reasons if self.card else (),
             Concern.RUNTIME: self.runtime.reasons if self.runtime else (),
         }
-        return {concern: reasons for concern, reasons in found.items() if reasons}
+        return {concern: found[concern] for concern in Concern if found.get(concern)}
 
 
-def difference(settings: Settings, desired: DesiredState, survey: Survey, ours: frozenset[str]) -> Difference:
-    """Compare. ``ours`` are the paths that the host's receipt says we wrote."""
+def difference(settings: Settings, desired: DesiredState, survey: Survey, receipt: Receipt) -> Difference:
+    """Compare the desired host with the surveyed one, and with what the receipt says we once did to it."""
+    changes = [_accounts_and_files(desired, survey, receipt)]
+    others = set(Concern) - {Concern.ACCESS}
+    changes += [_files(concern, desired, survey, receipt) for concern in Concern if concern in others]
     return Difference(
         packages=tuple(name for name in desired.packages if name not in survey.packages),
-        access=_access(desired, survey, ours),
+        files={change.concern: change for change in changes if change != FilesChange(change.concern)},
         driver=_driver(desired, survey),
         card=_card(settings, desired, survey),
         runtime=_runtime(desired, survey),
     )
 
 
-def _access(desired: DesiredState, survey: Survey, ours: frozenset[str]) -> AccessChange | None:
+def _files(concern: Concern, desired: DesiredState, survey: Survey, receipt: Receipt) -> FilesChange:
+    ours = {path for path, entry in receipt.files.items() if entry.concern is concern}
+    return FilesChange(
+        concern,
+        files=tuple(f for f in desired.files if f.concern is concern and not _in_place(survey, f)),
+        surplus=tuple(sorted(ours - {file.path for file in desired.files})),
+    )
+
+
+def _accounts_and_files(desired: DesiredState, survey: Survey, receipt: Receipt) -> FilesChange:
     users = tuple(user for user in desired.users if user.create and user.name not in survey.users)
     present = {*survey.users, *(user.name for user in users)}
-    change = AccessChange(
+    return replace(
+        _files(Concern.ACCESS, desired, survey, receipt),
         groups=tuple(group for group in desired.groups if group.name not in survey.groups),
         users=users,
         memberships=tuple(
             (user.name, user.group) for user in desired.users if user.name in present and not _is_member(survey, user)
         ),
-        files=tuple(file for file in desired.files if not _in_place(survey, file)),
-        surplus=tuple(sorted(ours - {file.path for file in desired.files})),
     )
-    return change if change != AccessChange() else None
 
 
 def _is_member(survey: Survey, user: User) -> bool:

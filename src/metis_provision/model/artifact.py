@@ -7,6 +7,20 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 
+class Concern(StrEnum):
+    """A set of changes that is applied together; in the order in which a host needs them."""
+
+    PREFLIGHT = "preflight"
+    PACKAGES = "packages"
+    ACCESS = "access"
+    DRIVER = "driver"
+    CARD = "card"
+    BOOT = "boot"
+    INITRAMFS = "initramfs"
+    SERVICES = "services"
+    RUNTIME = "runtime"
+
+
 class Validator(StrEnum):
     """How a rendered file is checked on the host before it replaces the one in use."""
 
@@ -17,7 +31,7 @@ class Validator(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file on the host: absolute path, exact bytes, owner, group and octal mode."""
+    """A file on the host: absolute path, exact bytes, owner, group and octal mode; applied with its concern."""
 
     path: str
     content: bytes
@@ -25,6 +39,7 @@ class File:
     owner: str = "root"
     group: str = "root"
     validator: Validator = Validator.NONE
+    concern: Concern = Concern.ACCESS
 
     @property
     def sha256(self) -> str:

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from metis_provision.model.artifact import Concern
+
 RECEIPT_PATH = "/var/lib/metis-provision/receipt.json"
 PREVIOUS_DIR = "/var/lib/metis-provision/previous"
 PAYLOAD_DIR = "/var/cache/metis-provision"
@@ -27,6 +29,7 @@ class ReceiptFile(_Part):
     owner: str
     group: str
     original: str | None = None
+    concern: Concern = Concern.ACCESS
 
 
 class ReceiptPayload(_Part):

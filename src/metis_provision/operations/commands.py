@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
-from metis_provision.desired.difference import AccessChange, CardChange, DriverChange
+from metis_provision.desired.difference import CardChange, DriverChange, FilesChange
 from metis_provision.desired.payloads import host_path
 from metis_provision.model.artifact import File
 from metis_provision.model.receipt import RECEIPT_PATH, Receipt
@@ -32,7 +32,7 @@ def apply_command(survey: Survey) -> str:
     return _with_variables("apply.sh", {"METIS_RECEIPT_WAS": (seen and seen.sha256) or "none"})
 
 
-def manifest(change: AccessChange, receipt: Receipt, before: Receipt) -> str:
+def manifest(change: FilesChange, receipt: Receipt, before: Receipt) -> str:
     """What ``apply.sh`` reads: accounts, files, what is taken back, and the new receipt last."""
     lines = [f"group {group.name} {group.gid or '-'}" for group in change.groups]
     lines += [f"user {user.name} {user.group}" for user in change.users]

@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 from pyinfra.api.host import Host
 from pyinfra.api.state import BaseStateCallback, State, StateStage
 
-from metis_provision.desired.difference import Concern
+from metis_provision.model.artifact import Concern
 from metis_provision.model.verdict import Verdict
 
 

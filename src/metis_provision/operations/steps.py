@@ -10,10 +10,10 @@ from pyinfra.context import ctx_host, ctx_state
 
 from metis_provision.checks.evaluate import evaluate
 from metis_provision.checks.evidence import Evidence
-from metis_provision.desired.difference import AccessChange, Concern
+from metis_provision.desired.difference import FilesChange
 from metis_provision.desired.payloads import host_path
 from metis_provision.desired.platforms import Platform, platform_of
-from metis_provision.model.artifact import Payload
+from metis_provision.model.artifact import Concern, Payload
 from metis_provision.model.errors import UserError
 from metis_provision.model.receipt import PAYLOAD_DIR, Receipt, ReceiptFile, ReceiptPayload
 from metis_provision.operations import commands
@@ -49,12 +49,7 @@ def packages(view: View) -> Step:
 @step
 def access(view: View) -> Step:
     """Create the group, let the service users in, and write rules and module configuration."""
-    change = view.difference.access
-    if change is None:
-        return
-    _announce(view, Concern.ACCESS)
-    receipt = _receipt_after(view, change)
-    yield run(commands.apply_command(view.survey), commands.manifest(change, receipt, view.receipt))
+    yield from _write_files(view, Concern.ACCESS)
 
 
 @step
@@ -115,6 +110,16 @@ def _announce(view: View, concern: Concern) -> None:
         logger.info("%s%s: %s", host.print_prefix, concern, reason)
 
 
+def _write_files(view: View, concern: Concern) -> Step:
+    """Apply a concern's accounts and files, if any differ: one command."""
+    change = view.difference.files.get(concern)
+    if change is None:
+        return
+    _announce(view, concern)
+    receipt = _receipt_after(view, change)
+    yield run(commands.apply_command(view.survey), commands.manifest(change, receipt, view.receipt))
+
+
 def _platform(view: View) -> Platform:
     platform = platform_of(view.survey.host)
     if platform is None:
@@ -127,7 +132,9 @@ def _job(name: str, script: str, progress: str) -> FunctionCommand:
 
 
 def _write_receipt(view: View, receipt: Receipt) -> FunctionCommand:
-    return run(commands.apply_command(view.survey), commands.manifest(AccessChange(), receipt, view.receipt))
+    return run(
+        commands.apply_command(view.survey), commands.manifest(FilesChange(Concern.PACKAGES), receipt, view.receipt)
+    )
 
 
 def _hand_over(view: View, payload: Payload, send: bool) -> Step:
@@ -141,7 +148,7 @@ def _hand_over(view: View, payload: Payload, send: bool) -> Step:
         yield upload(str(Path(payload.source).expanduser()), host_path(payload))
 
 
-def _receipt_after(view: View, change: AccessChange) -> Receipt:
+def _receipt_after(view: View, change: FilesChange) -> Receipt:
     before = view.receipt
     files = {path: entry for path, entry in before.files.items() if path not in change.surplus}
     for file in change.files:
@@ -153,6 +160,7 @@ def _receipt_after(view: View, change: AccessChange) -> Receipt:
             owner=file.owner,
             group=file.group,
             original=known.original if known else (seen.sha256 if seen else None),
+            concern=file.concern,
         )
     joined = (*before.memberships, *change.memberships)
     return before.model_copy(

@@ -47,7 +47,7 @@ class View:
     @cached_property
     def difference(self) -> Difference:
         """What is left to do."""
-        return difference(self.settings, self.desired, self.survey, frozenset(self.receipt.files))
+        return difference(self.settings, self.desired, self.survey, self.receipt)
 
 
 _Key = tuple[bool, tuple[object, ...]]

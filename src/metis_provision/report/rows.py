@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from metis_provision.desired.difference import Concern
+from metis_provision.model.artifact import Concern
 from metis_provision.model.verdict import Standing, Verdict
 
 NO_VERDICT = "no verdict"

@@ -9,13 +9,15 @@ import pytest
 
 from metis_provision.desired import driver
 from metis_provision.desired.access import CARD_NAMES, UDEV_RULES
-from metis_provision.desired.difference import Concern, Difference, difference
+from metis_provision.desired.difference import Difference, difference
 from metis_provision.desired.payloads import host_path
 from metis_provision.desired.state import desired_state, survey_request
-from metis_provision.model.artifact import DesiredState
+from metis_provision.model.artifact import Concern, DesiredState
+from metis_provision.model.receipt import Receipt, ReceiptFile
 from metis_provision.model.settings import Settings
 from metis_provision.model.survey import Account, DkmsBuild, Driver, FileState, Host, Kernel, Node, PciFunction, Survey
 
+NOTHING_DONE = Receipt()
 RELEASE = "6.12.63+deb13-amd64"
 SETTINGS = Settings(
     driver_version="1.6.2",
@@ -40,12 +42,17 @@ BARE = Survey(
 )
 
 
+def written(*paths: str) -> Receipt:
+    entry = ReceiptFile(sha256="0", mode="0644", owner="root", group="root")
+    return Receipt(files=dict.fromkeys(paths, entry))
+
+
 def desired(settings: Settings = SETTINGS, survey: Survey = BARE) -> DesiredState:
     return desired_state(settings, survey)
 
 
-def left(survey: Survey, settings: Settings = SETTINGS, ours: frozenset[str] = frozenset()) -> Difference:
-    return difference(settings, desired_state(settings, survey), survey, ours)
+def left(survey: Survey, settings: Settings = SETTINGS, receipt: Receipt = NOTHING_DONE) -> Difference:
+    return difference(settings, desired_state(settings, survey), survey, receipt)
 
 
 def converged(settings: Settings = SETTINGS) -> Survey:
@@ -86,15 +93,15 @@ def test_a_converged_host_needs_nothing() -> None:
 
 def test_users_are_joined_only_if_they_exist_and_created_only_if_asked() -> None:
     frigate = {"frigate": Account("frigate", 500, groups=("frigate",))}
-    change = left(replace(converged(), users=frigate)).access
+    change = left(replace(converged(), users=frigate)).files.get(Concern.ACCESS)
     assert change is not None
     assert (change.users, change.memberships) == ((), (("frigate", "axelera"),))
     asking = SETTINGS.model_copy(update={"create_users": True})
-    change = left(converged(), asking).access
+    change = left(converged(), asking).files.get(Concern.ACCESS)
     assert change is not None
     assert [user.name for user in change.users] == ["frigate", "hass"]
     joined = {"frigate": Account("frigate", 500, groups=("frigate", "axelera"))}
-    assert left(replace(converged(), users=joined)).access is None
+    assert left(replace(converged(), users=joined)).files == {}
 
 
 @pytest.mark.parametrize(
@@ -111,14 +118,14 @@ def test_users_are_joined_only_if_they_exist_and_created_only_if_asked() -> None
 def test_a_file_that_drifted_is_written_again_and_no_other(drift: dict[str, str]) -> None:
     good = converged()
     drifted = replace(good, files={**good.files, UDEV_RULES: replace(good.files[UDEV_RULES], **drift)})
-    change = left(drifted).access
+    change = left(drifted).files.get(Concern.ACCESS)
     assert change is not None
     assert [file.path for file in change.files] == [UDEV_RULES]
     assert left(drifted).driver is None
 
 
 def test_a_file_nobody_wants_any_more_is_taken_back() -> None:
-    change = left(converged(), ours=frozenset({driver.MODPROBE, UDEV_RULES})).access
+    change = left(converged(), receipt=written(driver.MODPROBE, UDEV_RULES)).files.get(Concern.ACCESS)
     assert change is not None
     assert change.surplus == (driver.MODPROBE,)
 
