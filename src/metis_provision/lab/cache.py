@@ -43,11 +43,11 @@ def obtain(kind: str, recipe: Recipe, build: Callable[[Path], None], *, max_age:
     if _fresh(entry, max_age):
         return _used(entry)
     try:
-        with locked(shelf, wait=False):
+        with locked(shelf, patience=0):
             return _obtain_locked(shelf, entry, build, max_age)
     except Busy:
         logger.info("waiting for another process that works in %s", shelf)
-    with locked(shelf, wait=True):
+    with locked(shelf):
         return _obtain_locked(shelf, entry, build, max_age)
 
 

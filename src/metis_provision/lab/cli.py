@@ -131,6 +131,8 @@ def report(machine: Machine) -> Report:
 
 def report_by_name(name: str) -> Report:
     """Return the report of a machine; for one whose state cannot be read, what is wrong with it."""
+    if not machines.has_state(name):
+        return {"name": name, "condition": machines.unfinished(name).value}
     try:
         return report(machines.load(name))
     except UserError as error:

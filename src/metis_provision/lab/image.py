@@ -50,19 +50,28 @@ set -eu
 root=$1
 echo 'LABEL=root / ext4 errors=remount-ro 0 0' > "$root/etc/fstab"
 echo 'nameserver {NAMESERVER}' > "$root/etc/resolv.conf"
-printf '%s\n' '[Match]' 'Name=en*' '[Network]' 'DHCP=ipv4' > "$root/etc/systemd/network/wired.network"
+printf '%s\n' '[Match]' 'Name=en*' '[Network]' 'DHCP=ipv4' '[DHCPv4]' 'UseHostname=no' \
+    > "$root/etc/systemd/network/wired.network"
 # Each machine brings a name and keys of its own, as credentials of systemd.system-credentials(7).
 rm -f "$root/etc/hostname" "$root"/etc/ssh/ssh_host_*
 : > "$root/etc/machine-id"
-printf '%s\n' 'HostKey /etc/ssh/ssh_host_ed25519_key' 'PasswordAuthentication no' \
+# All clients share one address behind QEMU's network, so that penalties for one would lock everybody out.
+printf '%s\n' 'HostKey /etc/ssh/ssh_host_ed25519_key' 'PasswordAuthentication no' 'PerSourcePenalties no' \
     > "$root/etc/ssh/sshd_config.d/machine.conf"
+# networkd asks for it at each start, and there is nothing wireless here.
+echo 'blacklist cfg80211' > "$root/etc/modprobe.d/machine.conf"
 chroot "$root" systemctl --quiet enable systemd-networkd.service
 # The first would make further host keys, slowly; the others would hold apt's lock when nobody expects it.
 chroot "$root" systemctl --quiet mask sshd-keygen.service systemd-networkd-wait-online.service \
     apt-daily.timer apt-daily-upgrade.timer
+# There is no vsock to offer ssh on, and looking for one loads modules.
+mkdir -p "$root/etc/systemd/system-generators"
+ln -s /dev/null "$root/etc/systemd/system-generators/systemd-ssh-generator"
 chroot "$root" useradd --create-home --shell /bin/bash --gid operator operator
 echo 'operator ALL=(ALL) NOPASSWD: ALL' > "$root/etc/sudoers.d/operator"
 chmod 0440 "$root/etc/sudoers.d/operator"
+# What a first boot would do once more: all of it has just been installed.
+chroot "$root" /usr/lib/systemd/systemd-update-done
 chroot "$root" dpkg-query --show --showformat '${{Package}} ${{Version}}\n' > "$root.packages"
 """
 
@@ -115,8 +124,9 @@ def _build(directory: Path, setup: AptSetup, certificates: dict[str, str]) -> No
 def _configure_apt(root: Path, setup: AptSetup, certificates: dict[str, str]) -> None:
     # mmdebstrap leaves its own options there, with the proxies as this machine sees them.
     (root / "etc/apt/apt.conf.d/99mmdebstrap").unlink(missing_ok=True)
-    if options := setup.guest_options():
-        (root / "etc/apt/apt.conf.d/90controller").write_text("".join(f"{option}\n" for option in options))
+    # Descriptions in other languages would be half of what an emulated guest downloads and reads.
+    options = ('Acquire::Languages "none";', *setup.guest_options())
+    (root / "etc/apt/apt.conf.d/90machine").write_text("".join(f"{option}\n" for option in options))
     if setup.uses_tls and certificates:
         for name, text in certificates.items():
             (root / "usr/local/share/ca-certificates" / name).write_text(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import os
 import shutil
 import socket
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 from metis_provision.lab import machine as machines
 from metis_provision.lab.image import guest_image
 from metis_provision.lab.locking import Busy, locked
-from metis_provision.lab.machine import NAME, STATE_FILE, Condition, Machine
+from metis_provision.lab.machine import NAME, Condition, Machine
 from metis_provision.lab.paths import require_socket_path, state_dir
 from metis_provision.lab.payload import check_driver, driver_payload, runtime_payload
 from metis_provision.lab.process import read_record
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 DEFAULT_NAME = "metis"
 # Below the range the kernel takes ports of outgoing connections from (ip_local_port_range, from 32768).
 PORTS = range(22000, 23000)
+LOOK_SECONDS = 2.0
+"""How long to wait for a machine's lock: ``lab list`` takes it for a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +75,7 @@ def _check(wish: Wish) -> None:
 
 
 def _refuse_running(name: str) -> None:
-    if not (state_dir() / name / STATE_FILE).exists():
-        return
-    if machines.load(name).condition() is Condition.RUNNING:
+    if machines.has_state(name) and machines.load(name).condition() is Condition.RUNNING:
         raise UserError(f"Machine {name} is running already: metis-provision lab down --name {name}")
 
 
@@ -96,14 +97,15 @@ def _make(wish: Wish, directory: Path) -> Machine:
     logger.info("starting %s (%s, %d MiB, %d CPUs)", wish.name, acceleration, wish.memory, wish.cpus)
     machines.start_card(machine)
     machines.start_qemu(machine)
+    logger.info("waiting for ssh (console: %s)", machine.console)
     machine.wait_for_ssh()
     return machines.save(machine.model_copy(update={"ready": True}))
 
 
 def _settle(wish: Wish, acceleration: Acceleration, image: Path) -> Machine:
     """Choose a port that no other machine has, and write it down before another ``up`` can choose it too."""
-    with locked(state_dir(), wait=True):
-        taken = {machines.load(name).ssh_port for name in machines.names() if _has_state(name)}
+    with locked(state_dir()):
+        taken = {machines.load(name).ssh_port for name in machines.names() if machines.has_state(name)}
         return machines.save(
             Machine(
                 name=wish.name,
@@ -117,12 +119,10 @@ def _settle(wish: Wish, acceleration: Acceleration, image: Path) -> Machine:
         )
 
 
-def _has_state(name: str) -> bool:
-    return (state_dir() / name / STATE_FILE).exists()
-
-
 def _free_port(taken: set[int]) -> int:
-    for port in PORTS:
+    # Two machines of different state directories do not know of each other: each begins somewhere else.
+    first = os.getpid() % len(PORTS)
+    for port in (*PORTS[first:], *PORTS[:first]):
         if port in taken:
             continue
         with socket.socket() as probe:
@@ -196,7 +196,7 @@ def down(name: str) -> None:
 def _held(name: str) -> Iterator[None]:
     """Keep a machine to ourselves while it is made or removed; UserError if somebody else has it."""
     try:
-        with locked(state_dir() / name, wait=False):
+        with locked(state_dir() / name, patience=LOOK_SECONDS):
             yield
     except Busy as error:
         raise UserError(

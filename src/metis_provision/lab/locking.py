@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,20 +15,45 @@ class Busy(Exception):
 
 
 @contextmanager
-def locked(directory: Path, *, wait: bool) -> Iterator[None]:
+def locked(directory: Path, *, patience: float | None = None) -> Iterator[None]:
     """Hold ``directory`` alone; the kernel lets go when the process ends, however it ends.
 
-    Raises Busy if another process holds it and ``wait`` is false, FileNotFoundError if there is no such directory
-    (or no longer is, when the previous holder removed it).
+    Raises Busy if another process still holds it after ``patience`` seconds (None: as long as it takes),
+    FileNotFoundError if there is no such directory, or no longer is because the previous holder removed it.
     """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError as error:
-            raise Busy(str(directory)) from error
+        _acquire(descriptor, directory, patience)
         if not os.path.samestat(os.fstat(descriptor), directory.stat()):
             raise FileNotFoundError(directory)
         yield
     finally:
         os.close(descriptor)
+
+
+def _acquire(descriptor: int, directory: Path, patience: float | None) -> None:
+    if patience is None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() >= deadline:
+                raise Busy(str(directory)) from error
+            time.sleep(0.05)
+        else:
+            return
+
+
+def is_locked(directory: Path) -> bool:
+    """Return whether somebody holds ``directory``; FileNotFoundError if there is no such directory."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

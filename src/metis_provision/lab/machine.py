@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from metis_provision.lab.card.control import CardControl
+from metis_provision.lab.locking import is_locked
 from metis_provision.lab.paths import state_dir
 from metis_provision.lab.payload import Payload
 from metis_provision.lab.process import START_SECONDS, ProcessRecord, read_record, start_recorded
@@ -42,6 +43,7 @@ class Condition(StrEnum):
 
     RUNNING = "running"
     STARTING = "starting"
+    UNFINISHED = "its start did not finish"
     QEMU_ENDED = "QEMU has ended"
     CARD_ENDED = "the card process has ended"
 
@@ -123,14 +125,20 @@ class Machine(BaseModel):
         found = {"qemu": read_record(self.qemu_record), "card": read_record(self.card_record)}
         return {name: record for name, record in found.items() if record is not None}
 
-    def condition(self) -> Condition:
-        """Return what has become of the machine, by its processes."""
+    def ended(self) -> Condition | None:
+        """Return which of the machine's processes is gone, None if all are there."""
         alive = {name for name, record in self.processes().items() if record.is_alive()}
         if "qemu" not in alive:
             return Condition.QEMU_ENDED
         if self.card is not None and "card" not in alive:
             return Condition.CARD_ENDED
-        return Condition.RUNNING if self.ready else Condition.STARTING
+        return None
+
+    def condition(self) -> Condition:
+        """Return what has become of the machine."""
+        if not self.ready:
+            return unfinished(self.name)
+        return self.ended() or Condition.RUNNING
 
     def ssh_command(self, *command: str, batch: bool = False) -> list[str]:
         """Return the ssh command line for this machine; it trusts the pinned host key alone.
@@ -185,13 +193,13 @@ class Machine(BaseModel):
         """
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            if self.condition() in (Condition.QEMU_ENDED, Condition.CARD_ENDED):
-                raise UserError(self._did_not_come(str(self.condition())), ExitCode.FAILED)
+            if (ended := self.ended()) is not None:
+                raise UserError(self._did_not_come(ended.value), ExitCode.FAILED)
             if _greets(self.ssh_host, self.ssh_port):
                 answer = self.run(*_BOOT_ID, check=False)
                 if answer.returncode == 0 and answer.stdout.strip() != other_than:
                     return answer.stdout.strip()
-            time.sleep(0.2)
+            time.sleep(0.5)
         raise UserError(self._did_not_come(f"no answer by ssh within {timeout:.0f} s"), ExitCode.FAILED)
 
     def _did_not_come(self, reason: str) -> str:
@@ -331,3 +339,13 @@ def names() -> list[str]:
     """Return the names of all machines, in whatever condition."""
     directory = state_dir()
     return sorted(path.name for path in directory.iterdir() if path.is_dir()) if directory.is_dir() else []
+
+
+def has_state(name: str) -> bool:
+    """Return whether a machine's state has been written: it has not while its start is prepared."""
+    return (state_dir() / name / STATE_FILE).exists()
+
+
+def unfinished(name: str) -> Condition:
+    """Return what has become of a machine that was never ready: whoever makes one holds its lock."""
+    return Condition.STARTING if is_locked(state_dir() / name) else Condition.UNFINISHED

@@ -236,13 +236,13 @@ def qemu_arguments(shape: MachineShape, loader: Path) -> list[str]:
         *("-name", shape.name, "-no-user-config", "-nodefaults", "-display", "none"),
         # The card process maps the guest's memory to read and write it, as a card does.
         *("-object", f"memory-backend-memfd,id=ram,size={shape.memory}M,share=on"),
-        *("-machine", "q35,memory-backend=ram", "-m", str(shape.memory), "-smp", str(shape.cpus)),
-        *("-accel", "kvm" if kvm else "tcg,thread=multi", "-cpu", "host" if kvm else "qemu64"),
+        *("-machine", "q35,memory-backend=ram,sata=off,smbus=off", "-m", str(shape.memory), "-smp", str(shape.cpus)),
+        *("-accel", "kvm" if kvm else "tcg,thread=multi", "-cpu", "host" if kvm else "qemu64,-svm"),
         *("-rtc", "base=utc", "-device", "virtio-rng-pci"),
         *("-kernel", str(loader)),
         # The guest's flushes are not passed on: losing a lab machine in a power failure costs nothing.
         *("-drive", f"file={shape.disk},format=raw,if=virtio,cache=unsafe,discard=unmap"),
-        *("-netdev", f"user,id=net,ipv6=off,hostname={shape.name},hostfwd=tcp:127.0.0.1:{shape.ssh_port}-:22"),
+        *("-netdev", f"user,id=net,ipv6=off,hostfwd=tcp:127.0.0.1:{shape.ssh_port}-:22"),
         *("-device", "virtio-net-pci,netdev=net,romfile="),
         *("-chardev", f"file,id=console,path={shape.console},append=on", "-serial", "chardev:console"),
         *("-chardev", f"socket,id=qmp,path={shape.qmp},server=on,wait=off", "-mon", "chardev=qmp,mode=control"),
