@@ -31,6 +31,7 @@ _DRIVER_FILES = (
     "Kbuild",
     "Makefile",
     "README.md",
+    "metis.c",
     "metis_card.h",
     "metis_ioctl.h",
     "metis_job.c",
