@@ -82,8 +82,9 @@ def dma_heap_there(evidence: Evidence) -> Iterator[Outcome]:
         yield passed(f"{evidence.dma_heap.path} is there.")
         return
     kernel = evidence.survey.running_kernel
-    without = kernel is not None and kernel.dmabuf_heaps is False
-    why = f": {kernel.release} was built without CONFIG_DMABUF_HEAPS_SYSTEM" if kernel and without else ""
+    why = ""
+    if kernel is not None and kernel.dmabuf_heaps is False:
+        why = f": {kernel.release} was built without CONFIG_DMABUF_HEAPS_SYSTEM"
     yield failed(short="no DMA heap", path=contract().sysfs.dma_heap, why=why)
 
 

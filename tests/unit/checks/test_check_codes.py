@@ -325,6 +325,8 @@ def _driver() -> Iterator[Case]:
     )
 
     yield Case("METIS-211", "installed", HEALTHY, PASS, f"installed for {KERNEL}")
+    twice = (build(state="built", architecture="i686"), build())
+    yield Case("METIS-211", "two architectures", evidence(dkms=twice), PASS, f"installed for {KERNEL}")
     yield Case("METIS-211", "weak", evidence(dkms=(build(state="installed-weak"),)), PASS, "installed-weak")
     for state in ("built", "broken"):
         yield Case("METIS-211", state, evidence(dkms=(build(state=state),)), FAIL, f"metis/1.6.2 for {KERNEL}: {state}")
@@ -354,6 +356,9 @@ def _driver() -> Iterator[Case]:
     yield Case(
         "METIS-220", "older version", with_other(module_version="1.5.6"), WARN, "is version 1.5.6, 1.6.2 is asked"
     )
+    yield Case("METIS-220", "build unread", with_other(vermagic=None), PASS, OTHER_KERNEL)
+    packaged = replace(from_package, survey=survey(kernels=(kernel(), kernel(OTHER_KERNEL, module_version="1.5.6"))))
+    yield Case("METIS-220", "any version", packaged, PASS, OTHER_KERNEL)
     yield Case("METIS-220", "version unread", with_other(module_version=None), PASS, OTHER_KERNEL)
 
 
@@ -401,6 +406,10 @@ def _access() -> Iterator[Case]:
 
     yield Case("METIS-310", "can", HEALTHY, PASS, f"A member of the group can open {NODE}")
     yield Case("METIS-310", "held", tried(member="busy"), PASS, "can open")
+    shy = (Attempt("member", NODE, "ok", "not opened, permissions only"),)
+    yield Case(
+        "METIS-310", "not disturbed", evidence(attempts=shy), PASS, "can open /dev/metis-0-1-0 (not opened, perm"
+    )
     yield Case("METIS-310", "cannot", tried(member="denied"), FAIL, "A member of axelera cannot open")
     yield Case("METIS-310", "error", tried(member="error"), UNKNOWN, "as a member of the group")
     yield Case("METIS-310", "not tried", evidence(attempts=()), UNKNOWN, "was not tried")
@@ -436,6 +445,7 @@ def _access() -> Iterator[Case]:
     yield Case("METIS-330", "there", HEALTHY, PASS, HEAP)
     yield Case("METIS-330", "missing", evidence(dma_heap=None), FAIL, f"{HEAP} does not exist.")
     without_heaps = evidence(dma_heap=None, kernels=(kernel(dmabuf_heaps=False),))
+    yield Case("METIS-330", "kernel unread", evidence(dma_heap=None, kernels=()), FAIL, f"{HEAP} does not exist.")
     yield Case("METIS-330", "not in the kernel", without_heaps, FAIL, "without CONFIG_DMABUF_HEAPS_SYSTEM")
 
     def heap_tried(result: str, **changes) -> Evidence:
@@ -458,7 +468,12 @@ def _access() -> Iterator[Case]:
         "judged by mode",
     )
     yield Case("METIS-331", "mode unread", evidence(dma_heap=heap(mode="")), UNKNOWN, "could not be read")
-    yield Case("METIS-331", "none", evidence(dma_heap=None), SKIP, "METIS-330")
+    yield Case("METIS-331", "none", evidence(dma_heap=None), SKIP, "there is no DMA heap (METIS-330)")
+    for mode in ("0640", "0620", "0604"):
+        yield Case("METIS-331", f"half open {mode}", evidence(dma_heap=heap(mode=mode)), FAIL, mode)
+    refused = (Attempt("member", HEAP, "ok"), Attempt("outsider", HEAP, "denied"))
+    tried_by_both = evidence(attempts=(*attempts(), *refused))
+    yield Case("METIS-331", "outsiders are refused", tried_by_both, PASS, f"A member of the group can open {HEAP}")
 
 
 def _device() -> Iterator[Case]:

@@ -247,6 +247,10 @@ def test_findings_carry_what_reports_need():
     assert (found["METIS-120"].brief, found["METIS-120"].subject) == ("8 GT/s x4", CARD)
     assert found["METIS-501"].brief == "405.2 FPS"
     assert found["METIS-401"].brief == "1.3.2"
+    assert found["METIS-201"].brief == "1.6.2"
+    assert {found[code].subject for code in ("METIS-302", "METIS-310", "METIS-312")} == {CARD}
+    nameless = {f.code: f for f in evaluate("h", evidence(driver=Driver(loaded=True))).findings}
+    assert nameless["METIS-201"].brief == ""
     assert not found["METIS-220"].required
     guest = {f.code: f for f in evaluate("h", evidence(pci=(card(path=(), current_width=2),))).findings}
     assert guest["METIS-120"].brief == "8 GT/s x2"
