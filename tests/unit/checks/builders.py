@@ -167,7 +167,7 @@ def survey(**changes: Any) -> Survey:
         users={"frigate": Account("frigate", 998, groups=("frigate", "axelera"))},
         groups={"axelera": Account("axelera", 997, members=("frigate",))},
         files={RULES.path: state_of(RULES)},
-        attempts=attempts(),
+        attempts=(*attempts(), Attempt("frigate", HEAP, "ok"), Attempt("member", HEAP, "ok")),
         devices=CommandResult("axdevice", 0, (DEVICE_LINE,)),
         self_test=CommandResult(f"axrunmodel {MODEL} --seconds 2", 0, RAN_WELL),
     )

@@ -6,7 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from builders import CARD, HOLDER, NODE, attempts, card, desired, evidence, node, port, settings, survey, without
+from builders import CARD, HEAP, HOLDER, NODE, attempts, card, desired, evidence, node, port, settings, survey, without
 
 from metis_provision.checks import evaluate as evaluation
 from metis_provision.checks import files, host
@@ -14,7 +14,7 @@ from metis_provision.checks.evaluate import check_functions, evaluate
 from metis_provision.checks.evidence import CannotLook
 from metis_provision.checks.outcome import Checks, failed, passed
 from metis_provision.model.errors import UserError
-from metis_provision.model.survey import CommandResult, Driver, Section
+from metis_provision.model.survey import Attempt, CommandResult, Driver, Section
 from metis_provision.model.verdict import Answer, Finding, Standing, Verdict
 
 
@@ -93,7 +93,7 @@ def test_without_the_card_only_its_absence_is_a_failure():
         pci=(port(),),
         driver=Driver(),
         nodes=(),
-        attempts=(),
+        attempts=(Attempt("member", HEAP, "ok"),),
         devices=CommandResult("axdevice", 1, ("AXR_ERROR_CONNECTION_ERROR: No target device found in lspci",)),
         self_test=CommandResult("axrunmodel m", 1, ("AXR_ERROR_CONNECTION_ERROR: No target device found in lspci",)),
     )

@@ -1,0 +1,66 @@
+"""Recorded hosts and what is said of each, word for word.
+
+After a change that is meant to change verdicts, write them anew with
+``python tests/unit/checks/test_golden_verdicts.py`` and read the difference before it is committed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import desired, settings
+
+from metis_provision.checks.evaluate import evaluate
+from metis_provision.checks.evidence import Evidence
+from metis_provision.model.artifact import File
+from metis_provision.survey.parser import parse_survey
+
+SURVEYS = Path(__file__).parents[2] / "fixtures" / "surveys"
+GOLDEN = Path(__file__).parent / "golden"
+
+# What the owner of each host asks for; one that is not named here asks for what ``builders.settings`` says.
+ASKED: dict[str, dict[str, Any]] = {
+    "build-machine": {"cards": 0, "driver": "none", "driver_version": None},
+    "raspberry-pi-5": {"carrier": "rpi5-m2-hat-plus"},
+}
+
+# Stand for the files of a deploy; the recorded hosts were asked for these paths.
+WANTED = (
+    File("/etc/modules-load.d/metis.conf", b"metis\n"),
+    File("/etc/modprobe.d/metis.conf", b"options metis single_msi=1\n"),
+)
+
+
+def verdict_text(name: str) -> str:
+    """Return the verdict over a recorded host, a finding a line."""
+    asked = settings(**ASKED.get(name, {}))
+    wanted = desired(files=WANTED, **({} if asked.driver == "dkms" else {"dkms": None, "module": None}))
+    survey = parse_survey((SURVEYS / f"{name}.txt").read_text(encoding="utf-8"))
+    verdict = evaluate(name, Evidence(asked, survey, wanted))
+    lines = [f"{name}: {verdict.standing}"]
+    for finding in verdict.findings:
+        about = f" [{finding.subject}]" if finding.subject else ""
+        lines.append(f"{finding.code} {finding.answer}{about} {finding.seen}")
+    return "\n".join(lines) + "\n"
+
+
+RECORDED = sorted(path.stem for path in SURVEYS.glob("*.txt"))
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_recorded_host(name):
+    assert (GOLDEN / f"{name}.txt").is_file(), f"no golden verdict for {name}: see the head of this file"
+    assert verdict_text(name) == (GOLDEN / f"{name}.txt").read_text(encoding="utf-8")
+
+
+def test_there_are_recorded_hosts_and_no_verdict_is_left_over():
+    assert RECORDED
+    assert sorted(path.stem for path in GOLDEN.glob("*.txt")) == RECORDED
+
+
+if __name__ == "__main__":
+    GOLDEN.mkdir(exist_ok=True)
+    for recorded in RECORDED:
+        (GOLDEN / f"{recorded}.txt").write_text(verdict_text(recorded), encoding="utf-8")
