@@ -35,7 +35,7 @@ def firmware_answers(evidence: Evidence) -> Iterator[Outcome]:
     answering = tuple({device.node: device for device in devices if device.responding}.values())
     if len(answering) >= evidence.settings.cards and result.status == 0:
         for device in answering:
-            yield passed(describe(device), subject=device.node or "", brief=device.firmware or "answers")
+            yield passed(describe(device), subject=device.node, brief=device.firmware or "answers")
         return
     if result.status == NOT_FOUND and not _runtime_wanted(evidence):
         yield skipped("no runtime is wanted on this host (metis_runtime, metis_self_test)")
@@ -59,7 +59,7 @@ def describe(device: Device) -> str:
         f"board controller {device.controller}" if device.controller else "",
         f"{device.clock_mhz} MHz" if device.clock_mhz is not None else "",
     )
-    return f"{device.node or 'A device'} answers: {', '.join(part for part in parts if part) or 'no detail'}."
+    return f"{device.node} answers: {', '.join(part for part in parts if part) or 'no detail'}."
 
 
 def held_by(evidence: Evidence) -> str:

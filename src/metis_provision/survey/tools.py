@@ -33,8 +33,8 @@ class Device:
     """One device as ``axdevice`` lists it; what the line does not say is None."""
 
     index: int | None
-    node: str | None
-    """The name with colons, without /dev."""
+    node: str
+    """The name without /dev, as a rule with colons; empty where a line says only that something is silent."""
     responding: bool
     memory_gib: int | None = None
     board: str | None = None
@@ -109,7 +109,7 @@ def _device(line: str) -> Device | None:
     found = _DEVICE.match(line)
     silent = _NOT_RESPONDING.search(line) is not None
     if found is None:
-        return Device(None, None, responding=False) if silent else None
+        return Device(None, "", responding=False) if silent else None
     node, _, rest = found["rest"].strip().partition(" ")
     if not contract().nodes.alias.matches(node) and not contract().nodes.current.matches(node):
         return None

@@ -490,12 +490,23 @@ def _device() -> Iterator[Case]:
     )
     yield Case("METIS-401", "no tool", said(status=127), UNKNOWN, "axdevice is not installed")
     without_runtime = said(status=127, asked=settings(self_test=False))
+    yield Case("METIS-401", "says little", said("Device 0: metis-0:1:0"), PASS, "metis-0:1:0 answers: no detail.")
+    yield Case("METIS-401", "board unsaid", said("Device 0: metis-0:1:0 1GiB"), PASS, "metis-0:1:0 answers: 1 GiB.")
+    pinned = {"runtime_version": "1.8.0", "runtime_source": "rt.deb", "runtime_sha256": "0" * 64}
+    lost_runtime = said(status=127, asked=settings(self_test=False, runtime="deb", **pinned))
+    yield Case("METIS-401", "tool wanted", lost_runtime, UNKNOWN, "axdevice is not installed")
+    own_runtime = said(no_driver, status=1, asked=settings(self_test=False))
+    yield Case("METIS-401", "tool not ours", own_runtime, FAIL, "No AIPU driver found")
     yield Case("METIS-401", "no tool wanted", without_runtime, SKIP, "no runtime is wanted")
     yield Case("METIS-401", "hangs", said(status=124), UNKNOWN, "did not end in time")
     yield Case("METIS-401", "new form", said("Found 1 AIPU: metis0 (fw 2.0)"), UNKNOWN, "not understood: Found 1 AIPU")
     yield Case("METIS-401", "nothing", said(), UNKNOWN, "axdevice printed nothing")
     toolless = said(no_driver, status=1, host=Host(epoch=1_760_000_000, tools={"lspci": "/usr/bin/lspci"}))
     yield Case("METIS-401", "no lsmod", toolless, UNKNOWN, "axdevice runs lsmod, which this host lacks")
+    hostless = evidence(without(Section.HOST, host=Host(), devices=listed(no_driver, status=1)))
+    yield Case("METIS-401", "host unread", hostless, FAIL, "No AIPU driver found")
+    half = replace(TWO_CARDS, survey=replace(TWO_CARDS.survey, host=Host(), devices=listed(DEVICE_LINE, status=1)))
+    yield Case("METIS-401", "one of two, no lsmod", half, FAIL, "1 of 2 cards answer")
     busy = "Device 0: /dev/metis-0-1-0 is held by another process (EBUSY)"
     held = (node(holders=(HOLDER,)),)
     yield Case(

@@ -249,6 +249,9 @@ def test_findings_carry_what_reports_need():
     assert found["METIS-401"].brief == "1.3.2"
     assert found["METIS-201"].brief == "1.6.2"
     assert {found[code].subject for code in ("METIS-302", "METIS-310", "METIS-312")} == {CARD}
+    assert found["METIS-401"].subject == "metis-0:1:0"
+    curt = evidence(devices=CommandResult("axdevice", 0, ("Device 0: metis-0:1:0",)))
+    assert {f.code: f.brief for f in evaluate("h", curt).findings}["METIS-401"] == "answers"
     nameless = {f.code: f for f in evaluate("h", evidence(driver=Driver(loaded=True))).findings}
     assert nameless["METIS-201"].brief == ""
     assert not found["METIS-220"].required

@@ -49,7 +49,7 @@ from metis_provision.survey.tools import (
             "Device 0: metis-0:1:0 board_type=unknown (not responding)",
             Device(0, "metis-0:1:0", False, None, "unknown"),
         ),
-        ("board_type=unknown (not responding)", Device(None, None, False)),
+        ("board_type=unknown (not responding)", Device(None, "", False)),
     ],
 )
 def test_device_lines(line, device):
