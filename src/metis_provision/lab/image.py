@@ -72,6 +72,7 @@ echo 'operator ALL=(ALL) NOPASSWD: ALL' > "$root/etc/sudoers.d/operator"
 chmod 0440 "$root/etc/sudoers.d/operator"
 # What a first boot would do once more: all of it has just been installed.
 chroot "$root" /usr/lib/systemd/systemd-update-done
+# shellcheck disable=SC2016  # dpkg-query's own variables
 chroot "$root" dpkg-query --show --showformat '${{Package}} ${{Version}}\n' > "$root.packages"
 """
 

@@ -121,8 +121,9 @@ def _settle(wish: Wish, acceleration: Acceleration, image: Path) -> Machine:
 
 def _free_port(taken: set[int]) -> int:
     # Two machines of different state directories do not know of each other: each begins somewhere else.
-    first = os.getpid() % len(PORTS)
-    for port in (*PORTS[first:], *PORTS[:first]):
+    first = os.getpid()
+    for step in range(len(PORTS)):
+        port = PORTS[(first + step) % len(PORTS)]
         if port in taken:
             continue
         with socket.socket() as probe:

@@ -35,7 +35,7 @@ VECTOR_OF: dict[int, int] = {
 }
 # A driver may store to any register; only these reach the card, the rest of the block is read-only.
 WRITABLE_REGISTERS = frozenset({Bar0.DOORBELL, Bar0.ABORT})
-BLOCK_START, BLOCK_END = Bar0.MAGIC, 0x900
+BLOCK_START, BLOCK_END = Bar0.MAGIC, Bar0.MAGIC + 0x100
 
 
 class Memory(Protocol):
@@ -311,15 +311,35 @@ class MetisCard:
 def shared_area() -> bytes:
     """Return the shared control area as firmware leaves it once it has come up."""
     area = bytearray(reg.SHARED_SIZE)
-    struct.pack_into("<H", area, reg.SHARED_CONTROL, reg.SHARED_CONTROL_MAGIC)
+    struct.pack_into("<H6xQQ", area, reg.SHARED_CONTROL, reg.SHARED_CONTROL_MAGIC, reg.DEVICE_BASE, reg.SHARED_SIZE)
+    struct.pack_into("<Q", area, reg.SHARED_MEMORY_MAP, reg.DEVICE_BASE)
     struct.pack_into("<I", area, reg.SHARED_DMA_VM, reg.SHARED_DMA_VM_MAGIC)
-    for offset, magic, size, place in (
-        (reg.SHARED_HOST_DRIVER, reg.SHARED_HOST_DRIVER_MAGIC, reg.HOST_AREA_SIZE, reg.HOST_AREA),
-        (reg.SHARED_DESCRIPTORS, reg.SHARED_DESCRIPTORS_MAGIC, 0x100, 0x500),
-        (reg.SHARED_VMSI, reg.SHARED_VMSI_MAGIC, 0x100, 0x600),
+    descriptors = reg.DEVICE_BASE + reg.BAR2_SIZE - reg.DESCRIPTOR_MEMORY
+    for reference, magic, place, content in (
+        (reg.SHARED_HOST_DRIVER, reg.SHARED_HOST_DRIVER_MAGIC, reg.HOST_AREA, bytes(reg.HOST_AREA_SIZE)),
+        (
+            reg.SHARED_DESCRIPTORS,
+            reg.SHARED_DESCRIPTORS_MAGIC,
+            reg.DESCRIPTOR_AREA,
+            struct.pack("<QQ", descriptors, reg.DESCRIPTOR_MEMORY),
+        ),
+        (reg.SHARED_VMSI, reg.SHARED_VMSI_MAGIC, reg.VMSI_AREA, _virtual_msi()),
     ):
-        struct.pack_into(reg.REFERENCE_FORMAT, area, offset, magic, 1, 0, size, place, 0, 0, 0, 0)
+        struct.pack_into(reg.REFERENCE_FORMAT, area, reference, magic, 1, 0, len(content), place, 0, 0, 0, 0)
+        area[place : place + len(content)] = content
     return bytes(area)
+
+
+def _virtual_msi() -> bytes:
+    """Return the virtual-MSI area: each of the 32 vectors is raised by hardware and stands for itself.
+
+    Two counts (virtual, physical), for each physical vector enabled, source and virtual vector, then for each
+    virtual one its physical. The driver sizes its tables by the first count, so it may not be zero.
+    """
+    raised_by_hardware = 1
+    vectors = range(reg.MSI_VECTORS)
+    rows = [struct.pack("<BB2xI", True, raised_by_hardware, vector) for vector in vectors]
+    return struct.pack("<HH", len(vectors), len(vectors)) + b"".join(rows) + bytes(vectors)
 
 
 def one_byte_wrong(answer: bytes) -> bytes:

@@ -2,8 +2,8 @@
 
 This is the one place they are decided; ``standin/driver/metis_regs.h`` says the same in C and a test holds the
 two together. What the vendor's own driver looks for (``SHARED_*``, ``VECTOR_*``, BAR sizes) comes from
-``catalog/contract.yml``; the register block, jobs and opcodes are the stand-in's own, because a real card's are
-nobody's business here. The block sits in the upper half of BAR0, out of the way of a driver that pokes the lower.
+``catalog/contract.yml``; the register block, jobs and opcodes are the stand-in's own. The block sits where a real
+card has nothing: its DMA engine's registers, which the vendor's driver sets up, end below 0x930.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ SHARED_SIZE = 0x1000
 """Length of the shared control area at the start of BAR2, in bytes."""
 SHARED_CONTROL = 0x0
 SHARED_CONTROL_MAGIC = 0xFD1F
+SHARED_MEMORY_MAP = 0x208
+"""Where the shared area says at which address the card itself sees the memory behind BAR2."""
 SHARED_DMA_VM = 0x218
 SHARED_DMA_VM_MAGIC = 0xC1A0C1A0
 SHARED_HOST_DRIVER = 0x2B8
@@ -38,8 +40,15 @@ REFERENCE_FORMAT = "<HBBIQHHHH"
 REFERENCE_OFFSET = 8
 """Where in a reference the area's offset from BAR2 stands."""
 
-HOST_AREA = 0x400
-"""Where this card puts its host-driver area; a driver takes the place from the reference."""
+DEVICE_BASE = 0x08000000
+"""Address at which the card itself sees the memory behind BAR2."""
+HOST_AREA = 0x800
+"""Where this card puts its host-driver area; a driver takes the place from the reference. What is below belongs
+to the boot loader."""
+DESCRIPTOR_AREA = 0x840
+VMSI_AREA = 0x880
+DESCRIPTOR_MEMORY = 0x8000
+"""Bytes at the end of BAR2 that the card sets aside for descriptors of its DMA engine."""
 HOST_AREA_FORMAT = "<IIQI"
 HOST_AREA_CONTROL = 0
 HOST_AREA_TARGET = 8
@@ -57,22 +66,22 @@ BLOCK_LAYOUT = 1
 class Bar0(IntEnum):
     """Registers of the stand-in block, 32 bits each, offsets from BAR0."""
 
-    MAGIC = 0x800
-    LAYOUT = 0x804
-    FIRMWARE = 0x808  # major << 16 | minor << 8 | patch
-    BOARD_CONTROLLER = 0x80C  # major << 8 | minor
-    MEMORY_MIB = 0x810
-    BOARD = 0x814
-    CLOCK_MHZ = 0x818
-    MVM_PERCENT = 0x81C
-    TEMP_BOARD = 0x820  # thousandths of a degree Celsius, the four cores after it
-    TEMP_CORE0 = 0x824
-    TEMP_CORE1 = 0x828
-    TEMP_CORE2 = 0x82C
-    TEMP_CORE3 = 0x830
-    STATE = 0x838
-    DOORBELL = 0x840  # a write of any value starts the job in the host buffer
-    ABORT = 0x844  # a write of any value forgets the job that runs
+    MAGIC = 0xC00
+    LAYOUT = 0xC04
+    FIRMWARE = 0xC08  # major << 16 | minor << 8 | patch
+    BOARD_CONTROLLER = 0xC0C  # major << 8 | minor
+    MEMORY_MIB = 0xC10
+    BOARD = 0xC14
+    CLOCK_MHZ = 0xC18
+    MVM_PERCENT = 0xC1C
+    TEMP_BOARD = 0xC20  # thousandths of a degree Celsius, the four cores after it
+    TEMP_CORE0 = 0xC24
+    TEMP_CORE1 = 0xC28
+    TEMP_CORE2 = 0xC2C
+    TEMP_CORE3 = 0xC30
+    STATE = 0xC38
+    DOORBELL = 0xC40  # a write of any value starts the job in the host buffer
+    ABORT = 0xC44  # a write of any value forgets the job that runs
 
 
 class Board(IntEnum):

@@ -43,11 +43,9 @@ struct metis_card {
 	struct mutex lock; /* everything below; held while a job runs */
 	bool gone; /* set by removal, also read by a waiting job without the lock */
 	bool held; /* a program has the node open */
-	bool announced;
-	bool vmsi;
 	void __iomem *bar0;
 	void __iomem *bar2;
-	void __iomem *area; /* host-driver area, once announced */
+	void __iomem *area; /* host-driver area, NULL until the buffer is announced there */
 	void *host;
 	dma_addr_t host_address;
 	int vectors;
@@ -62,7 +60,7 @@ struct metis_card {
 
 extern unsigned int metis_dma_timeout;
 extern unsigned int metis_irq_timeout;
-extern bool metis_dma_poll;
+extern unsigned int metis_dma_poll;
 
 /* metis_job.c */
 irqreturn_t metis_interrupt(int irq, void *data);

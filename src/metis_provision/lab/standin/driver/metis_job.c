@@ -127,7 +127,7 @@ int metis_run(struct metis_card *card, struct metis_request *request)
 
 	if (result)
 		return result;
-	if (!card->announced)
+	if (!card->area)
 		return -EIO;
 	start(card, request);
 	card->jobs++;

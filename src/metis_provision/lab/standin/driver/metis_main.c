@@ -16,6 +16,7 @@
 
 #define CARD_MEMORY (METIS_BAR0_SIZE + METIS_BAR2_SIZE)
 
+/* All of them numbers, as in the real driver: sysfs shows 0 and 1, not N and Y. */
 unsigned int metis_dma_timeout = 2;
 module_param_named(dma_timeout, metis_dma_timeout, uint, 0644);
 MODULE_PARM_DESC(dma_timeout, "Seconds to wait for a transfer (default 2)");
@@ -24,16 +25,16 @@ unsigned int metis_irq_timeout = 1;
 module_param_named(irq_timeout, metis_irq_timeout, uint, 0644);
 MODULE_PARM_DESC(irq_timeout, "Seconds to wait for a message (default 1)");
 
-bool metis_dma_poll;
-module_param_named(dma_poll, metis_dma_poll, bool, 0644);
+unsigned int metis_dma_poll;
+module_param_named(dma_poll, metis_dma_poll, uint, 0644);
 MODULE_PARM_DESC(dma_poll, "Poll for the end of a transfer instead of waiting for its interrupt (default 0)");
 
-static bool single_msi;
-module_param(single_msi, bool, 0444);
+static unsigned int single_msi;
+module_param(single_msi, uint, 0644);
 MODULE_PARM_DESC(single_msi, "Use one MSI vector even if the host grants more (default 0)");
 
-static bool enable_sg_host_dma;
-module_param(enable_sg_host_dma, bool, 0444);
+static unsigned int enable_sg_host_dma;
+module_param(enable_sg_host_dma, uint, 0644);
 MODULE_PARM_DESC(enable_sg_host_dma, "Accepted because the real driver has it; the stand-in never scatters");
 
 static struct dentry *debugfs_root;
@@ -48,18 +49,29 @@ static const struct pci_device_id metis_ids[] = {
 };
 MODULE_DEVICE_TABLE(pci, metis_ids);
 
+/* Whether the port above reports that its link is up. */
+static ssize_t axl_aipu_restore_show(struct device *dev, struct device_attribute *attribute, char *text)
+{
+	struct pci_dev *port = pci_upstream_bridge(to_pci_dev(dev));
+	u32 capability = 0;
+
+	if (port)
+		pcie_capability_read_dword(port, PCI_EXP_LNKCAP, &capability);
+	return sysfs_emit(text, "%d\n", !!(capability & PCI_EXP_LNKCAP_DLLLARC));
+}
+
 static ssize_t axl_aipu_restore_store(struct device *dev, struct device_attribute *attribute, const char *text,
 				      size_t count)
 {
 	struct pci_dev *pdev = to_pci_dev(dev);
 	struct metis_card *card = pci_get_drvdata(pdev);
-	bool restore;
-	int result = kstrtobool(text, &restore);
+	unsigned long ignored;
+	int result = kstrtoul(text, 0, &ignored);
 
 	if (result)
 		return result;
-	if (!card || !restore)
-		return -EINVAL;
+	if (!card)
+		return -ENODEV;
 	mutex_lock(&card->lock);
 	result = pci_load_saved_state(pdev, card->saved);
 	if (!result)
@@ -67,16 +79,23 @@ static ssize_t axl_aipu_restore_store(struct device *dev, struct device_attribut
 	mutex_unlock(&card->lock);
 	return result ? result : count;
 }
-static DEVICE_ATTR_WO(axl_aipu_restore);
+static DEVICE_ATTR(axl_aipu_restore, 0664, axl_aipu_restore_show, axl_aipu_restore_store);
 
 static struct attribute *metis_attrs[] = { &dev_attr_axl_aipu_restore.attr, NULL };
 ATTRIBUTE_GROUPS(metis);
+
+static int version_show(struct seq_file *file, void *unused)
+{
+	seq_puts(file, METIS_VERSION "\n");
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(version);
 
 static int vmsi_show(struct seq_file *file, void *unused)
 {
 	struct metis_card *card = file->private;
 
-	seq_printf(file, "%d\n", card->vmsi);
+	seq_puts(file, card->area ? "VMSI is enabled\n" : "VMSI is disabled\n");
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(vmsi);
@@ -135,9 +154,14 @@ static void free_interrupts(struct metis_card *card, int requested)
 static int request_interrupts(struct metis_card *card)
 {
 	struct pci_dev *pdev = card->pdev;
-	int wanted = single_msi ? 1 : METIS_MSI_VECTORS;
+	int offered = pci_msi_vec_count(pdev);
+	int wanted = METIS_MSI_VECTORS;
 	int vector, result;
 
+	if (offered != METIS_MSI_VECTORS)
+		dev_warn(&pdev->dev, "Wrong msi number %d\n", offered);
+	if (single_msi || offered != METIS_MSI_VECTORS)
+		wanted = 1;
 	card->vectors = pci_alloc_irq_vectors(pdev, 1, wanted, PCI_IRQ_MSI);
 	if (card->vectors < 0)
 		return card->vectors;
@@ -154,13 +178,16 @@ static int request_interrupts(struct metis_card *card)
 	return 0;
 }
 
-/* The endpoint's own error counters can never move; those of the port above still do. */
+/* The endpoint reports nothing any more and its error counters can never move; those of the port above still do. */
 static void mask_errors(struct pci_dev *pdev)
 {
 	int aer = pci_find_ext_capability(pdev, PCI_EXT_CAP_ID_ERR);
+	u16 command;
 
+	pci_read_config_word(pdev, PCI_COMMAND, &command);
+	pci_write_config_word(pdev, PCI_COMMAND, command & ~PCI_COMMAND_SERR);
 	if (!aer) {
-		dev_info(&pdev->dev, "No AER capability\n");
+		dev_warn(&pdev->dev, "AER capability not found\n");
 		return;
 	}
 	pci_write_config_dword(pdev, aer + PCI_ERR_UNCOR_MASK, 0xffffffff);
@@ -182,44 +209,42 @@ static void __iomem *host_area(struct metis_card *card)
 	return offset <= METIS_BAR2_SIZE - METIS_HOST_AREA_SIZE ? card->bar2 + offset : NULL;
 }
 
-/* Tell the card where the buffer is. A card that is not the lab's is left alone. */
+/*
+ * Tell the card where the buffer is. Firmware that has come up left a host-driver area; without it nothing works
+ * until the card is removed and found again. A card that is not the lab's is left alone.
+ */
 static void announce(struct metis_card *card)
 {
 	void __iomem *area = host_area(card);
 
-	if (readl(card->bar0 + METIS_BAR0_MAGIC) != METIS_BLOCK_MAGIC) {
-		dev_warn(&card->pdev->dev, "no answer from a virtual card; this stand-in drives no other\n");
+	if (!area) {
+		dev_warn(&card->pdev->dev, "vmsi not available\n");
 		return;
 	}
-	if (!area)
+	if (readl(card->bar0 + METIS_BAR0_MAGIC) != METIS_BLOCK_MAGIC) {
+		dev_warn(&card->pdev->dev, "not a virtual card: this stand-in drives no other\n");
 		return;
+	}
 	writel(lower_32_bits(card->host_address), area + METIS_HOST_AREA_TARGET);
 	writel(upper_32_bits(card->host_address), area + METIS_HOST_AREA_TARGET + 4);
 	writel(METIS_HOST_BUFFER_SIZE, area + METIS_HOST_AREA_LENGTH);
 	writel(METIS_HOST_AREA_ANNOUNCED, area + METIS_HOST_AREA_CONTROL);
 	card->area = area;
-	card->announced = true;
+	dev_info(&card->pdev->dev, "vmsi configured\n");
 }
 
 static void withdraw(struct metis_card *card)
 {
-	if (card->announced)
+	if (card->area)
 		writel(0, card->area + METIS_HOST_AREA_CONTROL);
-}
-
-static void meet_firmware(struct metis_card *card)
-{
-	card->vmsi = readw(card->bar2 + METIS_SHARED_VMSI) == METIS_SHARED_VMSI_MAGIC;
-	if (card->vmsi)
-		dev_info(&card->pdev->dev, "vmsi configured\n");
-	else
-		dev_warn(&card->pdev->dev, "vmsi not available\n");
-	announce(card);
 }
 
 static void show_in_debugfs(struct metis_card *card)
 {
-	card->debugfs = debugfs_create_dir(pci_name(card->pdev), debugfs_root);
+	char name[64];
+
+	snprintf(name, sizeof(name), METIS_MODULE "-%s", pci_name(card->pdev));
+	card->debugfs = debugfs_create_dir(name, debugfs_root);
 	debugfs_create_file("vmsi", 0400, card->debugfs, card, &vmsi_fops);
 	debugfs_create_file("dma", 0400, card->debugfs, card, &dma_fops);
 }
@@ -244,7 +269,7 @@ static int bring_up(struct metis_card *card)
 	mask_errors(pdev);
 	pci_save_state(pdev);
 	card->saved = pci_store_saved_state(pdev);
-	meet_firmware(card);
+	announce(card);
 	return 0;
 
 free_buffer:
@@ -357,6 +382,7 @@ static int __init metis_init(void)
 		return result;
 	look_for_cards();
 	debugfs_root = debugfs_create_dir(METIS_MODULE, NULL);
+	debugfs_create_file("version", 0444, debugfs_root, NULL, &version_fops);
 	result = pci_register_driver(&metis_driver);
 	if (result) {
 		debugfs_remove_recursive(debugfs_root);

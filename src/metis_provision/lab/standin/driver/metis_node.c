@@ -2,8 +2,10 @@
 /* The character device: class, node name, exclusive open, data and requests. */
 #include <linux/fs.h>
 #include <linux/idr.h>
+#include <linux/kernfs.h>
 #include <linux/module.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/uaccess.h>
 #include <linux/version.h>
 
@@ -154,13 +156,64 @@ int metis_node_prepare(struct metis_card *card)
 	return result;
 }
 
+/* The class's directory in sysfs; the kernel has no shorter way there. To be given back by kernfs_put. */
+static struct kernfs_node *class_link(struct metis_card *card)
+{
+	return sysfs_get_dirent(card->dev.kobj.sd, "subsystem");
+}
+
+static struct kobject *class_directory(struct kernfs_node *link)
+{
+	return link->symlink.target_kn->priv;
+}
+
+static void old_name(struct metis_card *card, char name[64])
+{
+	strscpy(name, dev_name(&card->dev), 64);
+	strreplace(name + sizeof(METIS_MODULE), '-', ':');
+}
+
+/*
+ * Old programs look for the name with colons in /sys/class/metis. As the real driver does, leave them that one
+ * and take the new name away there; the node and the device keep the new name.
+ */
+static void show_old_name(struct metis_card *card)
+{
+	struct kernfs_node *link = class_link(card);
+	char name[64];
+
+	if (!link)
+		return;
+	old_name(card, name);
+	if (!sysfs_create_link(class_directory(link), &card->dev.kobj, name))
+		sysfs_remove_link(class_directory(link), dev_name(&card->dev));
+	kernfs_put(link);
+}
+
+static void hide_old_name(struct metis_card *card)
+{
+	struct kernfs_node *link = class_link(card);
+	char name[64];
+
+	if (!link)
+		return;
+	old_name(card, name);
+	sysfs_remove_link(class_directory(link), name);
+	kernfs_put(link);
+}
+
 int metis_node_add(struct metis_card *card)
 {
-	return cdev_device_add(&card->cdev, &card->dev);
+	int result = cdev_device_add(&card->cdev, &card->dev);
+
+	if (!result)
+		show_old_name(card);
+	return result;
 }
 
 void metis_node_remove(struct metis_card *card)
 {
+	hide_old_name(card);
 	cdev_device_del(&card->cdev, &card->dev);
 }
 

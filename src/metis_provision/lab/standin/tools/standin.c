@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define CLASS_DIRECTORY "/sys/class/metis"
@@ -44,13 +43,21 @@ bool host_is_ready(void)
 	return true;
 }
 
-static bool is_node(const char *name)
+/* The kernel name of the node behind an entry of the class, which may show it under an older name. */
+static bool read_node(const char *entry, char node[NAME_SIZE])
 {
-	char path[512];
-	struct stat unused;
+	char path[512], line[NAME_SIZE + 16];
+	bool found = false;
+	FILE *uevent;
 
-	snprintf(path, sizeof(path), CLASS_DIRECTORY "/%s/dev", name);
-	return !strncmp(name, "metis-", strlen("metis-")) && !stat(path, &unused);
+	snprintf(path, sizeof(path), CLASS_DIRECTORY "/%s/uevent", entry);
+	uevent = fopen(path, "r");
+	if (!uevent)
+		return false;
+	while (fgets(line, sizeof(line), uevent))
+		found |= sscanf(line, "DEVNAME=%255s", node) == 1;
+	fclose(uevent);
+	return found && !strncmp(node, "metis-", strlen("metis-"));
 }
 
 static int by_name(const void *left, const void *right)
@@ -58,12 +65,11 @@ static int by_name(const void *left, const void *right)
 	return strcmp(((const struct device *)left)->node, ((const struct device *)right)->node);
 }
 
-static void set_names(struct device *device, const char *name)
+static void set_label(struct device *device)
 {
 	char *letter;
 
-	snprintf(device->node, sizeof(device->node), "%s", name);
-	snprintf(device->label, sizeof(device->label), "%s", name);
+	memcpy(device->label, device->node, sizeof(device->label));
 	for (letter = device->label + strlen("metis-"); *letter; letter++)
 		if (*letter == '-')
 			*letter = ':';
@@ -77,8 +83,8 @@ int find_devices(struct device devices[MAX_DEVICES])
 
 	if (directory) {
 		while (count < MAX_DEVICES && (entry = readdir(directory)))
-			if (is_node(entry->d_name))
-				set_names(&devices[count++], entry->d_name);
+			if (read_node(entry->d_name, devices[count].node))
+				set_label(&devices[count++]);
 		closedir(directory);
 	}
 	if (!count) {

@@ -15,13 +15,14 @@
 #endif
 
 #define MAX_DEVICES 32
+#define NAME_SIZE 256
 
 enum exit_code { EXIT_FINE = 0, EXIT_FAULT = 1, EXIT_USAGE = 2 };
 
 /* A card's node: kernel name (metis-0-1-0) and the older form with colons that the runtime prints. */
 struct device {
-	char node[256];
-	char label[256];
+	char node[NAME_SIZE];
+	char label[NAME_SIZE];
 };
 
 /*
