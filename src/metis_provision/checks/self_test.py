@@ -114,7 +114,7 @@ def _output(evidence: Evidence) -> tuple[CommandResult, SelfTestOutput] | Outcom
     if not evidence.settings.self_test:
         return skipped(_NOT_WANTED)
     result = _result(evidence)
-    if result is None or _left_out(evidence) is not None:
+    if result is None:
         return skipped(_DID_NOT_RUN)
     return result, parse_self_test(result.output)
 
@@ -124,7 +124,7 @@ def _result(evidence: Evidence) -> CommandResult | None:
 
 
 def _command(result: CommandResult) -> str:
-    return result.command.split(" ")[0] or "the self-test"
+    return result.command.split(" ")[0]
 
 
 def _last_words(result: CommandResult) -> str:
