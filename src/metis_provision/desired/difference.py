@@ -246,7 +246,7 @@ def _runtime(desired: DesiredState, survey: Survey) -> RuntimeChange | None:
     if payload is None:
         return None
     platform = platform_of(survey.host)
-    package = platform.runtime_package(payload.version) if platform else ""
+    package = platform.runtime_package(payload.version) if platform else None
     if package in survey.packages:
         return None
     return RuntimeChange(payload=payload, upload=_lacks_payload(survey, payload))

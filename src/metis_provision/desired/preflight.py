@@ -32,6 +32,9 @@ def _blockers(settings: Settings, survey: Survey, platform: Platform | None) -> 
         yield f"the clock says {shown}: set it (timedatectl set-ntp true), or signatures and the card's bring-up fail"
     if settings.driver is DriverSource.DKMS:
         yield from _build(survey)
+    if platform is not None:
+        yield from platform.blockers(settings, survey)
+    yield from _fixed_gid(settings, survey)
     try:
         read_receipt(survey.receipt)
     except ReceiptUnreadable as error:
@@ -62,3 +65,14 @@ def _build(survey: Survey) -> Iterator[str]:
         free = host.free_kib.get(directory)
         if not dkms_done and free is not None and free < needed:
             yield f"{directory} has {free // 1024} MB free, the build needs {needed // 1024} MB: make room there"
+
+
+def _fixed_gid(settings: Settings, survey: Survey) -> Iterator[str]:
+    """A gid that is asked for is what files in containers are owned by: another one is no small difference."""
+    found = survey.groups.get(settings.group)
+    if settings.group_gid is not None and found is not None and found.id != settings.group_gid:
+        yield (
+            f"group {settings.group} exists with gid {found.id}, and metis_group_gid asks for {settings.group_gid}: "
+            f"run groupmod -g {settings.group_gid} {settings.group} and give its files to the new gid, "
+            "or correct metis_group_gid"
+        )

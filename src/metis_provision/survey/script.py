@@ -11,7 +11,7 @@ from importlib.resources import files
 from metis_provision.model.survey import Section, SurveyRequest
 
 _LINE_SAFE = re.compile(r"[^\x00-\x1f\x7f\\]+")
-_PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+:~@*-]*")
+_PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+:~@*/-]*")
 _LONGEST_RUN = 86400
 
 

@@ -660,13 +660,22 @@ ask_apk() {
     done
 }
 
+ask_portage() { # its database is a directory for each installed version
+    set +f
+    for see_asked; do
+        for see_directory in "$ROOT/var/db/pkg/$see_asked"-[0-9]*; do
+            [ ! -d "$see_directory" ] || put package "$see_asked" "${see_directory#"$ROOT/var/db/pkg/$see_asked-"}"
+        done
+    done
+}
+
 package_manager() { # see_manager: the one in charge; other families' tools can be installed beside it
     see_manager=''
     for see_database in dpkg:/var/lib/dpkg/status apk:/lib/apk/db apk:/usr/lib/apk/db pacman:/var/lib/pacman/local \
-        rpm:/var/lib/rpm rpm:/usr/lib/sysimage/rpm rpm:/usr/share/rpm; do
+        rpm:/var/lib/rpm rpm:/usr/lib/sysimage/rpm rpm:/usr/share/rpm portage:/var/db/pkg/sys-apps; do
         [ -e "$ROOT${see_database#*:}" ] || continue
         see_manager=${see_database%%:*}
-        case $see_manager in dpkg) see_command=dpkg-query ;; *) see_command=$see_manager ;; esac
+        case $see_manager in dpkg) see_command=dpkg-query ;; portage) see_command=emerge ;; *) see_command=$see_manager ;; esac
         has "$see_command" && return 0
         see_manager=''
     done
@@ -680,8 +689,15 @@ section_packages() {
     fi
     put manager "$see_manager"
     split_lines
-    # shellcheck disable=SC2086
-    set -- $METIS_PACKAGES
+    set --
+    for see_asked in $METIS_PACKAGES; do
+        # Only portage has names with a category, and dpkg refuses a whole question for one of them.
+        case $see_manager:$see_asked in
+            portage:*/*) set -- "$@" "$see_asked" ;;
+            portage:* | *:*/*) ;;
+            *) set -- "$@" "$see_asked" ;;
+        esac
+    done
     [ $# -eq 0 ] || { unset IFS && "ask_$see_manager" "$@"; }
     return 0
 }

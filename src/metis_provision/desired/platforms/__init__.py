@@ -1,6 +1,22 @@
 """What differs between distribution families, one module each, and nowhere else."""
 
-from metis_provision.desired.platforms import debian as _debian  # noqa: F401 - enters the registry
-from metis_provision.desired.platforms.base import Platform, all_package_patterns, platform_of
+from metis_provision.desired.platforms import alpine, arch, debian, fedora, gentoo, raspios, ubuntu  # noqa: F401 - registry
+from metis_provision.desired.platforms.base import (
+    DeviceManager,
+    Generator,
+    InitSystem,
+    Platform,
+    all_package_patterns,
+    platform_of,
+    platforms,
+)
 
-__all__ = ["Platform", "all_package_patterns", "platform_of"]
+__all__ = [
+    "DeviceManager",
+    "Generator",
+    "InitSystem",
+    "Platform",
+    "all_package_patterns",
+    "platform_of",
+    "platforms",
+]

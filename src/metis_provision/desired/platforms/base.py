@@ -2,22 +2,76 @@
 
 from __future__ import annotations
 
+import shlex
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import ClassVar
 
-from metis_provision.model.settings import Settings
+from metis_provision.model.settings import DriverSource, RuntimeSource, Settings
 from metis_provision.model.survey import Host, Kernel, Survey
 
 
+class InitSystem(StrEnum):
+    """What starts services; the names are those of ``Host.init``."""
+
+    SYSTEMD = "systemd"
+    OPENRC = "openrc"
+
+
+class DeviceManager(StrEnum):
+    """What makes the nodes under /dev. Only udev (eudev included) reads our rules."""
+
+    UDEV = "udev"
+    MDEV = "mdev"
+
+
+class Generator(StrEnum):
+    """What builds the initramfs unless the host says otherwise."""
+
+    INITRAMFS_TOOLS = "initramfs-tools"
+    DRACUT = "dracut"
+    MKINITCPIO = "mkinitcpio"
+    MKINITFS = "mkinitfs"
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Names of the packages with the tools that every host needs."""
+
+    acl: str = "acl"
+    dkms: str = "dkms"
+    kmod: str = "kmod"
+    pciutils: str = "pciutils"
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every one of them."""
+        return (self.acl, self.dkms, self.kmod, self.pciutils)
+
+
 class Platform(ABC):
-    """One distribution family. A subclass enters the registry by being defined."""
+    """One distribution family. A subclass enters the registry by being defined, a narrower one before its base."""
 
     name: ClassVar[str]
+    tools: ClassVar[Tools] = Tools()
+    inits: ClassVar[tuple[InitSystem, ...]]
+    """What can run as PID 1, the family's default first."""
+    device_manager: ClassVar[DeviceManager] = DeviceManager.UDEV
+    generator: ClassVar[Generator]
+    module_location: ClassVar[str]
+    """Where DKMS puts modules below /lib/modules/<release>, whatever its dkms.conf says."""
+    manager: ClassVar[str]
+    """The package manager, as the survey names it."""
     _registry: ClassVar[list[type[Platform]]] = []
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        Platform._registry.append(cls)
+        if "name" not in vars(cls):
+            return
+        broader = [index for index, other in enumerate(Platform._registry) if issubclass(cls, other)]
+        Platform._registry.insert(min(broader, default=len(Platform._registry)), cls)
 
     @classmethod
     @abstractmethod
@@ -25,39 +79,84 @@ class Platform(ABC):
         """Whether ``host`` runs a distribution of this family."""
 
     @abstractmethod
-    def headers_package(self, kernel: Kernel, host: Host) -> str:
-        """The package with the build tree of ``kernel``."""
+    def headers_packages(self, kernel: Kernel, survey: Survey) -> tuple[str, ...]:
+        """The packages with the build tree of ``kernel``; none where the kernel brings its own."""
 
-    @abstractmethod
     def packages(self, settings: Settings, survey: Survey) -> tuple[str, ...]:
         """What must be installed before the driver can be built and the runtime can look for its card."""
+        wanted = [self.tools.acl] if settings.cards else []
+        running = survey.running_kernel
+        if settings.driver is DriverSource.DKMS:
+            wanted += [self.tools.dkms, self.tools.kmod]
+            if running is not None and not running.headers:
+                wanted += self.headers_packages(running, survey)
+        if settings.runtime is not RuntimeSource.NONE:
+            wanted += [self.tools.kmod, self.tools.pciutils]
+        return tuple(dict.fromkeys(wanted))
 
-    @abstractmethod
-    def runtime_package(self, version: str) -> str:
-        """The name of the runtime's package; the vendor puts the version into it."""
+    def blockers(self, settings: Settings, survey: Survey) -> Iterator[str]:
+        """What of this family stands in the way, one sentence each with what to do."""
+        if settings.runtime is RuntimeSource.DEB and self.runtime_package("") is None:
+            yield (
+                f"the vendor has no runtime package for {self.name}: set metis_runtime = 'none', "
+                "and run the runtime from pip or in a container"
+            )
+        running = survey.running_kernel
+        if settings.driver is DriverSource.DKMS and running is not None and not running.headers:
+            yield from self._without_headers(running, survey)
+
+    def _without_headers(self, kernel: Kernel, survey: Survey) -> Iterator[str]:  # noqa: ARG002 - for subclasses
+        """Why no package can bring the headers of ``kernel``; usually one can."""
+        yield from ()
+
+    def runtime_package(self, version: str) -> str | None:  # noqa: ARG002 - for subclasses
+        """The name of the runtime's package; None where there is none."""
+        return None
 
     @property
-    @abstractmethod
     def package_patterns(self) -> tuple[str, ...]:
         """Names and shell patterns that cover everything ``packages`` may ask for, for the survey's one look."""
+        return self.tools.all
 
     @abstractmethod
     def install_script(self, packages: tuple[str, ...]) -> str:
         """POSIX shell that installs ``packages``, waiting for the package manager's own lock."""
 
-    @abstractmethod
     def install_file_script(self, path: str) -> str:
         """POSIX shell that installs the package file at ``path`` with what it depends on."""
+        raise NotImplementedError(f"{self.name} installs no package files ({path})")
+
+
+def names(host: Host) -> set[str]:
+    """What /etc/os-release calls the distribution and those it is like."""
+    return {host.os_release.get("ID", ""), *host.os_release.get("ID_LIKE", "").split()}
+
+
+def words(packages: tuple[str, ...]) -> str:
+    """Package names as words of a shell command."""
+    return " ".join(shlex.quote(name) for name in packages)
+
+
+def replaced_on_disk(kernel: Kernel, survey: Survey, package_of: Callable[[str], str]) -> str | None:
+    """The kernel that an upgrade put in the place of the running one, if there is one.
+
+    Where a package holds one kernel, its upgrade takes the running one's modules and headers away.
+    """
+    package = package_of(kernel.release)
+    others = (other.release for other in survey.kernels if not other.running)
+    return next((release for release in others if package_of(release) == package), None)
+
+
+def platforms() -> tuple[Platform, ...]:
+    """Every family, narrower ones first."""
+    return tuple(family() for family in Platform._registry)
 
 
 def platform_of(host: Host) -> Platform | None:
     """The family ``host`` belongs to, None for one we do not know."""
-    for candidate in Platform._registry:
-        if candidate.recognises(host):
-            return candidate()
-    return None
+    return next((platform for platform in platforms() if platform.recognises(host)), None)
 
 
 def all_package_patterns() -> tuple[str, ...]:
     """The patterns of every family: the survey does not know yet which one it will meet."""
-    return tuple(sorted({pattern for family in Platform._registry for pattern in family().package_patterns}))
+    return tuple(sorted({pattern for platform in platforms() for pattern in platform.package_patterns}))

@@ -1,63 +1,64 @@
-"""Debian, Ubuntu and Raspberry Pi OS: apt and dpkg."""
+"""Debian and what is made from it: apt and dpkg."""
 
 from __future__ import annotations
 
-import re
 import shlex
+from collections.abc import Iterator
 from typing import ClassVar
 
-from metis_provision.desired.platforms.base import Platform
-from metis_provision.model.settings import DriverSource, RuntimeSource, Settings
+from metis_provision.desired.platforms.base import Generator, InitSystem, Platform, names, words
 from metis_provision.model.survey import Host, Kernel, Survey
 
 _APT = "apt-get -q -y -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 -o APT::Color=0"
+_IMAGE, _HEADERS = "linux-image-", "linux-headers-"
 
 
 class Debian(Platform):
-    """The apt family."""
+    """Debian itself, and every relative that has no module of its own."""
 
     name: ClassVar[str] = "debian"
+    inits: ClassVar[tuple[InitSystem, ...]] = (InitSystem.SYSTEMD, InitSystem.OPENRC)
+    generator: ClassVar[Generator] = Generator.INITRAMFS_TOOLS
+    module_location: ClassVar[str] = "/updates/dkms"
+    manager: ClassVar[str] = "dpkg"
 
     @classmethod
     def recognises(cls, host: Host) -> bool:
-        """By ID or ID_LIKE; 64-bit Raspberry Pi OS calls itself debian anyway."""
-        names = {host.os_release.get("ID", ""), *host.os_release.get("ID_LIKE", "").split()}
-        return bool(names & {"debian", "ubuntu", "raspbian"})
+        """By ID or ID_LIKE; an older Armbian says plain Debian."""
+        return "debian" in names(host)
 
-    def headers_package(self, kernel: Kernel, host: Host) -> str:
-        """Named after the release, except where Raspberry Pi OS had one package for all flavours."""
-        if host.rpi_issue and "+rpt" not in kernel.release and re.search(r"-v[78]l?\+$", kernel.release):
-            return "raspberrypi-kernel-headers"
-        return f"linux-headers-{kernel.release}"
+    def headers_packages(self, kernel: Kernel, survey: Survey) -> tuple[str, ...]:
+        """Named after the release, and after the package that brings new kernels, so that the next has headers too."""
+        special = _special(kernel.release)
+        if special is not None:
+            return (special,)
+        metas = tuple(_follows(kernel, survey))
+        # Armbian names packages by branch and family, never by release.
+        by_branch = metas and f"{_IMAGE}{kernel.release}" not in survey.packages
+        return metas if by_branch else (f"{_HEADERS}{kernel.release}", *metas)
 
-    def packages(self, settings: Settings, survey: Survey) -> tuple[str, ...]:
-        """Dkms and headers for the running kernel if it builds, pciutils and kmod if the runtime runs."""
-        wanted: list[str] = ["acl"] if settings.cards else []
-        running = survey.running_kernel
-        if settings.driver is DriverSource.DKMS:
-            wanted += ["dkms", "kmod"]
-            if running is not None and not running.headers:
-                wanted.append(self.headers_package(running, survey.host))
-        if settings.runtime is not RuntimeSource.NONE:
-            wanted += ["kmod", "pciutils"]
-        return tuple(dict.fromkeys(wanted))
-
-    def runtime_package(self, version: str) -> str:
-        """As the vendor's apt repository names it."""
+    def runtime_package(self, version: str) -> str | None:
+        """As the vendor's apt repository names it, with the version in the name."""
         return f"axelera-runtime-{version}"
 
     @property
     def package_patterns(self) -> tuple[str, ...]:
-        """Headers are asked for by pattern, because their name holds the kernel's release."""
-        return ("acl", "dkms", "kmod", "pciutils", "linux-headers-*", "raspberrypi-kernel-headers", "axelera-runtime-*")
+        """Headers and kernels are asked for by pattern, because their names hold the kernel's release."""
+        return (
+            *self.tools.all,
+            f"{_HEADERS}*",
+            f"{_IMAGE}*",
+            "proxmox-headers-*",
+            "nvidia-l4t-kernel-headers",
+            "axelera-runtime-*",
+        )
 
     def install_script(self, packages: tuple[str, ...]) -> str:
         """Lists first: a bare image has none, and an old one names files that are gone."""
-        names = " ".join(shlex.quote(name) for name in packages)
         return (
             "export DEBIAN_FRONTEND=noninteractive LC_ALL=C\n"
             f"{_APT} update\n"
-            f"{_APT} --no-install-recommends install -- {names}\n"
+            f"{_APT} --no-install-recommends install -- {words(packages)}\n"
         )
 
     def install_file_script(self, path: str) -> str:
@@ -66,3 +67,20 @@ class Debian(Platform):
             "export DEBIAN_FRONTEND=noninteractive LC_ALL=C\n"
             f"{_APT} --no-install-recommends --allow-downgrades install -- {shlex.quote(path)}\n"
         )
+
+
+def _special(release: str) -> str | None:
+    """Kernels of other makers on a system that calls itself Debian or Ubuntu."""
+    if release.endswith("-pve"):
+        return f"proxmox-headers-{release}"
+    return "nvidia-l4t-kernel-headers" if release.endswith("-tegra") else None
+
+
+def _follows(kernel: Kernel, survey: Survey) -> Iterator[str]:
+    """The headers beside each installed package that follows this flavour of kernel without naming a release."""
+    for package in survey.packages:
+        flavour = package.removeprefix(_IMAGE)
+        if flavour == package or flavour[:1].isdigit():
+            continue
+        if kernel.release.endswith(f"-{flavour.partition('-hwe')[0]}"):
+            yield f"{_HEADERS}{flavour}"

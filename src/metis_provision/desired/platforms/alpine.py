@@ -1,0 +1,71 @@
+"""Alpine Linux: apk, OpenRC, and mdev until somebody installs eudev."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from metis_provision.desired.platforms.base import (
+    DeviceManager,
+    Generator,
+    InitSystem,
+    Platform,
+    names,
+    replaced_on_disk,
+    words,
+)
+from metis_provision.model.settings import DriverSource, Settings
+from metis_provision.model.survey import Host, Kernel, Survey
+
+_APK = "apk --wait 600 --no-progress"
+
+
+class Alpine(Platform):
+    """The apk family."""
+
+    name: ClassVar[str] = "alpine"
+    inits: ClassVar[tuple[InitSystem, ...]] = (InitSystem.OPENRC,)
+    device_manager: ClassVar[DeviceManager] = DeviceManager.MDEV
+    generator: ClassVar[Generator] = Generator.MKINITFS
+    module_location: ClassVar[str] = "/kernel/extra"
+    manager: ClassVar[str] = "apk"
+
+    @classmethod
+    def recognises(cls, host: Host) -> bool:
+        """By ID or ID_LIKE; postmarketOS is like it."""
+        return "alpine" in names(host)
+
+    def headers_packages(self, kernel: Kernel, survey: Survey) -> tuple[str, ...]:  # noqa: ARG002 - the release says all
+        """The flavour ends the release: ``6.18.32-0-lts`` is of ``linux-lts``."""
+        return (f"{_kernel_package(kernel.release)}-dev",)
+
+    def blockers(self, settings: Settings, survey: Survey) -> Iterator[str]:
+        """Alpine's own: a device manager that reads rules, and a driver that DKMS cannot build there."""
+        yield from super().blockers(settings, survey)
+        if settings.cards and "udevadm" not in survey.host.tools:
+            yield (
+                "Alpine's mdev reads no udev rules, so nobody would get the card: run "
+                "apk add eudev udev-init-scripts && setup-devd udev, then run again"
+            )
+        if settings.driver is DriverSource.DKMS and "dkms" not in survey.host.tools:
+            yield (
+                "Alpine packages no dkms: build the driver with akms there, set metis_driver = 'none', "
+                "and this program does the rest"
+            )
+
+    def _without_headers(self, kernel: Kernel, survey: Survey) -> Iterator[str]:
+        other = replaced_on_disk(kernel, survey, _kernel_package)
+        if other is not None:
+            yield f"kernel {kernel.release} runs, but an upgrade replaced it by {other}: reboot, then run again"
+
+    def packages(self, settings: Settings, survey: Survey) -> tuple[str, ...]:
+        """Dkms is no package there; who has it put it there by hand."""
+        return tuple(name for name in super().packages(settings, survey) if name != self.tools.dkms)
+
+    def install_script(self, packages: tuple[str, ...]) -> str:
+        """Lists first; apk waits for its lock itself if told to."""
+        return f"export LC_ALL=C\n{_APK} update\n{_APK} add {words(packages)}\n"
+
+
+def _kernel_package(release: str) -> str:
+    return f"linux-{release.rpartition('-')[2]}"

@@ -1,0 +1,40 @@
+"""Fedora, RHEL and those made from it: dnf and rpm."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from metis_provision.desired.platforms.base import Generator, InitSystem, Platform, names, words
+from metis_provision.model.survey import Host, Kernel, Survey
+
+
+class Fedora(Platform):
+    """The dnf family; on RHEL and its likes dkms comes from EPEL."""
+
+    name: ClassVar[str] = "fedora"
+    inits: ClassVar[tuple[InitSystem, ...]] = (InitSystem.SYSTEMD,)
+    generator: ClassVar[Generator] = Generator.DRACUT
+    module_location: ClassVar[str] = "/extra"
+    manager: ClassVar[str] = "rpm"
+
+    @classmethod
+    def recognises(cls, host: Host) -> bool:
+        """By ID or ID_LIKE; Oracle names only fedora there, RHEL 9 too."""
+        return bool(names(host) & {"fedora", "rhel", "centos"})
+
+    def headers_packages(self, kernel: Kernel, survey: Survey) -> tuple[str, ...]:  # noqa: ARG002 - the release says all
+        """``kernel-devel``, never ``kernel-headers``, which is for user space; a flavour follows the machine's name."""
+        release, _, flavour = kernel.release.partition("+")
+        middle = f"-{flavour}" if flavour else ""
+        return (f"kernel{middle}-devel-{release}",)
+
+    def install_script(self, packages: tuple[str, ...]) -> str:
+        """Dnf waits for its lock by itself."""
+        return (
+            "export LC_ALL=C\n"
+            f"dnf -y --setopt=install_weak_deps=False install -- {words(packages)} || {{\n"
+            "\tprintf 'metis-provision: dnf could not install everything; "
+            "dkms is in EPEL on RHEL and its likes\\n' >&2\n"
+            "\texit 1\n"
+            "}\n"
+        )

@@ -1,0 +1,21 @@
+"""Ubuntu and what is made from it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from metis_provision.desired.platforms.base import InitSystem, names
+from metis_provision.desired.platforms.debian import Debian
+from metis_provision.model.survey import Host
+
+
+class Ubuntu(Debian):
+    """Debian's tools; kernels that may follow a hardware-enablement stack, which the release does not show."""
+
+    name: ClassVar[str] = "ubuntu"
+    inits: ClassVar[tuple[InitSystem, ...]] = (InitSystem.SYSTEMD,)
+
+    @classmethod
+    def recognises(cls, host: Host) -> bool:
+        """By ID, or ID_LIKE as Mint has it."""
+        return "ubuntu" in names(host)
