@@ -1,5 +1,6 @@
 """The command's text: what it carries, what it refuses, and what it says to linters and other shells."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -66,6 +67,18 @@ def test_this_machine(shell):
     assert survey.files["/etc/passwd"].sha256
     assert survey.users["root"].id == 0
     assert "root" in survey.groups
+
+
+def test_an_unprivileged_look_is_complete():
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to give it up")
+    identity = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+    request = SurveyRequest(paths=("/root/nothing", "/etc/passwd"), users=("root",))
+    done = subprocess.run([*identity, "sh", "-c", survey_command(request)], capture_output=True, text=True, check=True)
+    survey = read_survey(done.stdout, request)
+    assert survey.host.uid == 65534
+    assert survey.files["/etc/passwd"].kind == "file"
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize(

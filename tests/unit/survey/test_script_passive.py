@@ -254,6 +254,44 @@ def test_dkms_is_asked_when_its_tree_has_the_module_or_lies_elsewhere(host: Host
     assert (build.version, build.kernel, build.state) == ("1.6.2", "6.12.63+deb13-amd64", "installed")
 
 
+def test_dkms_that_does_not_answer_is_a_section_missing(host: HostTree):
+    (host.root / "var/lib/dkms/metis").mkdir(parents=True)
+    host.stub("dkms", "echo metis/1.6.2: added; exit 124")
+    with pytest.raises(SurveyIncomplete, match="dkms status did not answer"):
+        read_survey(host.output(SurveyRequest(sections=(Section.DKMS,))))
+
+
+def test_what_dkms_complains_of_is_kept(host: HostTree):
+    (host.root / "var/lib/dkms/metis").mkdir(parents=True)
+    host.stub("dkms", "echo 'Error! Could not locate dkms.conf file.' >&2; echo metis/1.6.2: broken; exit 4")
+    survey = host.survey("dkms")
+    assert [build.state for build in survey.dkms] == ["broken"]
+    assert survey.complaints == ("status\tError! Could not locate dkms.conf file.",)
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_without_a_timeout_as_we_know_it_the_look_goes_on(host: HostTree, older):
+    if host.shell != "busybox-alone":
+        pytest.skip("this shell finds the system's timeout")
+    if older:
+        # Busybox before 1.30 had no -k.
+        host.stub("timeout", '[ "$1" != -k ] || exit 1; shift; exec "$@"')
+    else:
+        (host.bin / "timeout").unlink()
+    (host.root / "var/lib/dkms/metis").mkdir(parents=True)
+    host.stub("dkms", "echo metis/1.6.2: added")
+    assert [build.state for build in host.survey("dkms").dkms] == ["added"]
+
+
+def test_without_sha256sum_files_are_a_section_missing(host: HostTree):
+    if host.shell != "busybox-alone":
+        pytest.skip("this shell finds the system's sha256sum")
+    (host.bin / "sha256sum").unlink()
+    host.file("/etc/a")
+    with pytest.raises(SurveyIncomplete, match="there is no sha256sum"):
+        read_survey(host.output(SurveyRequest(sections=(Section.FILES,), paths=("/etc/a",))))
+
+
 def test_accounts(host: HostTree):
     host.file(
         "/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nfrigate:x:998:998:Frigate, NVR:/var/lib/frigate:/bin/false\n"
