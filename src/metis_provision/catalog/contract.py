@@ -124,10 +124,11 @@ class NodeName(_Sourced):
 
 
 class Nodes(_Entry):
-    """Names of the nodes and of the links beside them."""
+    """Names of the nodes, of the links beside them, and of the entries of their class in sysfs."""
 
     current: NodeName
     legacy: NodeName
+    class_entry: NodeName
     alias: NodeName
     stable: NodeName
 

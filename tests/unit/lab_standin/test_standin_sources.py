@@ -97,7 +97,7 @@ def test_the_drivers_names_are_the_contracts(driver):
     assert "class_create(METIS_MODULE)" in driver
     assert facts.device_classes[0].name == facts.module.value
     assert "CLASS_ATTR_STRING(version, 0444, METIS_VERSION)" in driver
-    assert "DEVICE_ATTR_WO(axl_aipu_restore)" in driver
+    assert "DEVICE_ATTR(axl_aipu_restore, 0664, axl_aipu_restore_show, axl_aipu_restore_store)" in driver
     assert facts.sysfs.restore.value.endswith("/axl_aipu_restore")
     assert "debugfs_create_dir(METIS_MODULE, NULL)" in driver
     node = re.search(r'dev_set_name\(&card->dev, METIS_MODULE "(.*?)"', driver)[1]
@@ -108,6 +108,7 @@ def test_the_drivers_names_are_the_contracts(driver):
 def test_the_drivers_parameters_are_the_contracts(driver):
     found = set(re.findall(r"module_param(?:_named)?\((\w+),", driver))
     assert found == {parameter.name for parameter in contract().parameters}
+    assert set(re.findall(r"module_param(?:_named)?\(.*?, (\w+), 0644\)", driver)) == {"uint"}
     for parameter in contract().parameters:
         declared = re.search(rf"\b(?:metis_)?{parameter.name}(?: = (\d+))?;", driver)
         assert int(declared[1] or 0) == parameter.default, parameter.name
@@ -125,6 +126,7 @@ def test_the_drivers_parameters_are_the_contracts(driver):
         "init-ok",
         "hdrv-magic",
         "irq-timeout",
+        "wrong-msi",
         "map-failed",
     ],
 )
