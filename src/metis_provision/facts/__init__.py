@@ -3,6 +3,7 @@
 from metis_provision.facts.survey import (
     MetisAccess,
     MetisAccounts,
+    MetisBoot,
     MetisDevices,
     MetisDkms,
     MetisDriver,
@@ -21,6 +22,7 @@ from metis_provision.facts.survey import (
 __all__ = [
     "MetisAccess",
     "MetisAccounts",
+    "MetisBoot",
     "MetisDevices",
     "MetisDkms",
     "MetisDriver",

@@ -15,7 +15,10 @@ JsonValue: TypeAlias = Union[bool, int, float, str, "list[JsonValue]", "dict[str
 
 
 class Section(StrEnum):
-    """A part of the survey; each is a fact of its own. The active ones touch the card and run in verification only."""
+    """A part of the survey; each is a fact of its own.
+
+    The active ones touch the card and run in verification only; so does ``images``, because it unpacks them.
+    """
 
     HOST = "host"
     KERNELS = "kernels"
@@ -26,14 +29,19 @@ class Section(StrEnum):
     ACCOUNTS = "accounts"
     FILES = "files"
     PACKAGES = "packages"
+    BOOT = "boot"
+    INITRAMFS = "initramfs"
+    SERVICES = "services"
     STATE = "state"
     LOG = "log"
+    IMAGES = "images"
     ACCESS = "access"
     DEVICES = "devices"
     SELF_TEST = "self-test"
 
 
-PASSIVE = tuple(s for s in Section if s not in {Section.ACCESS, Section.DEVICES, Section.SELF_TEST})
+ACTIVE = frozenset({Section.ACCESS, Section.DEVICES, Section.SELF_TEST})
+PASSIVE = tuple(section for section in Section if section not in ACTIVE | {Section.IMAGES})
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +180,53 @@ class DkmsBuild:
     remark: str | None = None
 
 
+class Generator(StrEnum):
+    """What makes the images of early user space."""
+
+    DRACUT = "dracut"
+    INITRAMFS_TOOLS = "initramfs-tools"
+    MKINITCPIO = "mkinitcpio"
+    MKINITFS = "mkinitfs"
+
+
+@dataclass(frozen=True, slots=True)
+class InitramfsImage:
+    """The image that is loaded with a kernel, at the path where the boot loader reads it."""
+
+    kernel: str
+    path: str
+    identity: str
+    """Size in bytes and time of change in seconds: another image has another."""
+    inputs: str | None = None
+    """Digest of what should go in, as the host is now; None where nothing of ours says so."""
+    record: tuple[str, str] | None = None
+    """Inputs and identity when we last built it or looked into it; None for an image we never had to do with."""
+
+    @property
+    def current(self) -> bool:
+        """It is the image that was found to hold what should go in now."""
+        return self.inputs is not None and self.record == (self.inputs, self.identity)
+
+
+@dataclass(frozen=True, slots=True)
+class InitramfsState:
+    """How this host comes by its images, and those there are."""
+
+    generator: Generator | None = None
+    """What makes an image when a kernel arrives; None where nothing known to us does."""
+    images: tuple[InitramfsImage, ...] = ()
+    """One for each kernel that is booted with an image."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageItem:
+    """Something that should be in the image of a kernel, and whether it is; None where it could not be listed."""
+
+    kernel: str
+    name: str
+    held: bool | None
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """A user or group; ``groups`` are names, the primary one included."""
@@ -206,6 +261,24 @@ class JobState:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceState:
+    """A service called ``axelera*`` as the host's init system sees it; ``name`` without ``.service``.
+
+    ``state`` is active, inactive, failed, starting, stopping or crashed (OpenRC: its process is gone).
+    """
+
+    name: str
+    enabled: bool
+    state: str
+    detail: str = ""
+    """The init system's own words."""
+    ran: bool = False
+    """It was started since boot, whether or not it is active now."""
+    stale: bool = False
+    """Its definition changed since the init system read it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One try to open a node, a card's or the DMA heap's: as whom, on which node, and what came of it.
 
@@ -226,6 +299,29 @@ class CommandResult:
     command: str
     status: int
     output: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """What the firmware of a Raspberry Pi reads, and what the running device tree says of it."""
+
+    config_path: str | None = None
+    config: str | None = None
+    """Contents of config.txt, each character one byte (Latin-1); None if it could not be read."""
+    mount_point: str | None = None
+    """Of the file system that holds config.txt."""
+    file_system: str | None = None
+    read_only: bool | None = None
+    cmdline: str | None = None
+    overlays: tuple[str, ...] | None = None
+    """Names of the overlays beside config.txt, None where it has no directory of them."""
+    configfs: bool = False
+    """The running kernel can load overlays."""
+    pcie_enabled: bool | None = None
+    """What the running device tree says of the Pi 5's external PCIe port; None where it has none."""
+    pcie_generation: int | None = None
+    changed: tuple[str, ...] = ()
+    """Files read at boot that were changed since and are not as they were then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +348,11 @@ class Survey:
     """Installed version by package name, for the packages asked for."""
     package_manager: str | None = None
     """``dpkg``, ``rpm``, ``pacman`` or ``apk``: who answered for the packages; None if nobody could."""
+    initramfs: InitramfsState | None = None
+    image_items: tuple[ImageItem, ...] = ()
+    boot: Boot | None = None
+    services: Mapping[str, ServiceState] | None = None
+    """None where neither systemd nor OpenRC runs."""
     receipt: str | None = None
     """Text of the receipt on the host, None if there is none."""
     jobs: Mapping[str, JobState] = field(default_factory=dict)
@@ -259,6 +360,8 @@ class Survey:
     """Somebody holds the lock of all runs on this host."""
     log: tuple[str, ...] = ()
     """Kernel log lines around the card."""
+    log_readable: bool = True
+    """False where the log is kept from us, as in most containers: no lines then means nothing."""
     attempts: tuple[Attempt, ...] = ()
     devices: CommandResult | None = None
     self_test: CommandResult | None = None

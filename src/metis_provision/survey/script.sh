@@ -702,6 +702,81 @@ section_packages() {
     return 0
 }
 
+# ---- boot
+
+see_mount() { # path: the file system it lies on, with its options
+    see_point=''
+    while read -r _ see_where see_kind see_options _; do
+        # An automount and what it mounted have one mount point: the later line counts.
+        case "$1/" in
+            "${see_where%/}"/*)
+                [ "${#see_where}" -lt "${#see_point}" ] || {
+                    see_point=$see_where
+                    see_found=$see_kind
+                    see_how=$see_options
+                }
+                ;;
+        esac
+    done 2>/dev/null <"$ROOT/proc/mounts"
+    [ -z "$see_point" ] || put mount "$see_point" "$see_found" "$see_how"
+}
+
+see_config() { # path of config.txt
+    put config "$1"
+    # Large enough for any that a person wrote; the rest of the look must not drown in one.
+    if [ -r "$ROOT$1" ] && [ "$(wc -c <"$ROOT$1")" -le 65536 ] && has base64; then
+        base64 <"$ROOT$1" | put_lines content
+        put content_end
+    fi
+    see_mount "$1"
+    for see_directory in "${1%/*}/overlays" "${1%/*}/current/overlays"; do
+        cd "$ROOT$see_directory" 2>/dev/null || continue
+        set -- *.dtbo
+        put overlays "$*"
+        cd /
+        break
+    done
+}
+
+see_pcie() { # what the device tree in use says of the Pi 5's external port
+    first_line_of_text "$ROOT/proc/device-tree/__symbols__/pciex1" || return 0
+    see_node=$ROOT/proc/device-tree$TEXT
+    first_line_of_text "$see_node/status" || TEXT=okay
+    put pcie_status "$TEXT"
+    # shellcheck disable=SC2046 # four decimal numbers
+    join_words $(od -An -v -tu1 "$see_node/max-link-speed" 2>/dev/null)
+    put pcie_generation "${JOINED##* }"
+}
+
+first_line_of_text() { # file of the device tree: TEXT is its string
+    TEXT=''
+    [ -r "$1" ] && TEXT=$(tr -d '\0' <"$1")
+    [ -n "$TEXT" ]
+}
+
+see_changed() { # files that the last boot read and that are not what they were then
+    first_line "$ROOT/proc/sys/kernel/random/boot_id" || return 0
+    see_boot=$FIRST
+    while read -r see_id see_was see_path; do
+        [ "$see_id" = "$see_boot" ] || continue
+        see_now=$(sha256sum <"$ROOT$see_path" 2>/dev/null)
+        [ "${see_now%% *}" = "$see_was" ] || put changed "$see_path"
+    done 2>/dev/null <"$ROOT/run/metis-provision/booted-with"
+}
+
+section_boot() {
+    for see_file in /boot/firmware/config.txt /boot/config.txt; do
+        [ -e "$ROOT$see_file" ] || continue
+        see_config "$see_file"
+        break
+    done
+    first_line "$ROOT/proc/cmdline" && put cmdline "$FIRST"
+    [ ! -d "$ROOT/sys/kernel/config/device-tree/overlays" ] || put configfs
+    see_pcie
+    see_changed
+    return 0
+}
+
 # ---- state
 
 see_lock() { # lock file: LOCK is held, free or unknown

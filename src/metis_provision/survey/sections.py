@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from metis_provision.model.survey import (
     Account,
     Attempt,
+    Boot,
     CommandResult,
     Driver,
     FileState,
@@ -375,6 +377,42 @@ def read_packages(rows: Rows) -> Fields:
     }
 
 
+# ---- boot
+
+
+def read_boot(rows: Rows) -> Fields:
+    """``boot``."""
+    content = "".join(line for (line,) in rows.take("content", 1))
+    whole = rows.flag("content_end")
+    mount_point, file_system, options = next(iter(rows.take("mount", 3)), ("", "", ""))
+    overlays = rows.take("overlays", 1)
+    names = [name.removesuffix(".dtbo") for (line,) in overlays for name in line.split() if name != "*.dtbo"]
+    status = rows.first("pcie_status")
+    return {
+        "boot": Boot(
+            config_path=rows.first("config"),
+            config=_decoded(content) if whole else None,
+            mount_point=mount_point or None,
+            file_system=file_system or None,
+            read_only="ro" in options.split(",") if options else None,
+            cmdline=rows.first("cmdline"),
+            overlays=tuple(names) if overlays else None,
+            configfs=rows.flag("configfs"),
+            # An absent status means enabled (Devicetree Specification 0.4, section 2.3.4); the script says so.
+            pcie_enabled=None if status is None else status in {"okay", "ok"},
+            pcie_generation=_number(rows.first("pcie_generation")),
+            changed=tuple(path for (path,) in rows.take("changed", 1) if path),
+        )
+    }
+
+
+def _decoded(text: str) -> str | None:
+    try:
+        return base64.b64decode(text, validate=True).decode("latin-1")
+    except ValueError:
+        return None
+
+
 # ---- state, log
 
 
@@ -400,8 +438,9 @@ def _is_running(lock: str, status: int | None) -> bool:
 
 
 def read_log(rows: Rows) -> Fields:
-    """``log``."""
-    return {"log": tuple(line for (line,) in rows.take("log", 1))}
+    """``log`` and ``log_readable``."""
+    unreadable = rows.flag("log_unreadable")
+    return {"log": tuple(line for (line,) in rows.take("log", 1)), "log_readable": not unreadable}
 
 
 # ---- active sections
@@ -461,6 +500,7 @@ READERS: Mapping[Section, Callable[[Rows], Fields]] = {
     Section.ACCOUNTS: read_accounts,
     Section.FILES: read_files,
     Section.PACKAGES: read_packages,
+    Section.BOOT: read_boot,
     Section.STATE: read_state,
     Section.LOG: read_log,
     Section.ACCESS: read_access,

@@ -138,3 +138,11 @@ def test_a_machine_that_looks_like_a_container():
     assert survey.host.secure_boot is None
     assert survey.running_kernel.dmabuf_heaps is False
     assert survey.dma_heap is None
+
+
+def test_a_container():
+    survey = load("debian12-container")
+    assert (survey.host.container, survey.host.init) == ("podman", "unknown")
+    assert survey.pci == ()
+    assert not survey.log_readable
+    assert [(kernel.running, kernel.headers) for kernel in survey.kernels] == [(True, False)]
