@@ -1,0 +1,40 @@
+"""Machines of the lab for tests, in a state directory of their own, so that a person's machines stay untouched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from metis_provision.lab.lifecycle import Wish, down, up
+from metis_provision.lab.machine import Machine
+from metis_provision.lab.requirements import missing_requirements
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.vm)
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A state directory for this run; skips where the lab cannot run, and fails there in CI."""
+    if missing := missing_requirements():
+        reason = "; ".join(missing)
+        if os.environ.get("CI"):
+            pytest.fail(f"the machine tier cannot run here: {reason}")
+        pytest.skip(reason)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("lab")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def machine(lab: None) -> Iterator[Machine]:
+    """A machine with a card, as ``lab up`` makes it; shared by the session, so tests put back what they change."""
+    made = up(Wish(name="vm"))
+    yield made
+    down(made.name)
