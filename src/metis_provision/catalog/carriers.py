@@ -1,4 +1,4 @@
-"""Typed view of ``carriers.yml``: the boards a card sits on and the link each can give it."""
+"""Typed view of ``carriers.yml``: the boards a card sits on, the link each can give it, and what each needs."""
 
 from __future__ import annotations
 
@@ -32,6 +32,35 @@ class Link(BaseModel):
     width: int | None = Field(gt=0)
 
 
+class OverlayTime(StrEnum):
+    """When a device-tree overlay is loaded."""
+
+    BOOT = "boot"
+    RUNTIME = "runtime"
+    """While the system runs, where the kernel can do that; at boot elsewhere."""
+
+
+class Overlay(BaseModel):
+    """A device-tree overlay: its name, when it is loaded, and whether the card works without it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    at: OverlayTime = OverlayTime.BOOT
+    needed: bool = True
+    """False: loaded where the host has its file, and not missed elsewhere."""
+    notes: str
+
+
+class BootNeeds(BaseModel):
+    """What a carrier needs in a Raspberry Pi's config.txt."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    lines: tuple[str, ...]
+    overlays: tuple[Overlay, ...]
+
+
 class Carrier(BaseModel):
     """A board a card sits on."""
 
@@ -41,6 +70,18 @@ class Carrier(BaseModel):
     link: Link
     advice: str
     """What to do when the link falls short of this."""
+    rescan: bool = False
+    """Whether cards come up after the bus was scanned here, so that they must be found again at each boot."""
+    max_payload: int | None = None
+    """Bytes that card and root port must be held to, None where the kernel's choice is right."""
+    machine: str | None = None
+    """``uname -m`` of every host it fits, None where they differ."""
+    models: tuple[str, ...] = ()
+    """How the device-tree model of a host it fits begins; empty where any does."""
+    boot: BootNeeds | None = None
+    """None: nothing in a config.txt."""
+    module_options: Mapping[str, int] = Field(default_factory=dict)
+    """Options the driver needs on it."""
     notes: str
     source: CarrierSource
 

@@ -14,6 +14,11 @@ from metis_provision.model.errors import UserError
 
 PREFIX = "metis_"
 
+CLOCKS_MHZ = (100, 200, 400, 600, 700, 800)
+"""What ``axdevice --set-clock`` takes (the vendor's documents)."""
+PAYLOAD_BYTES = (128, 256, 512, 1024, 2048, 4096)
+"""Max_Payload_Size and Max_Read_Request_Size (PCI Express Base, section 7.5.3.4)."""
+
 _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _VERSION = re.compile(r"[0-9][0-9A-Za-z.+~-]*")
@@ -31,6 +36,22 @@ class RuntimeSource(StrEnum):
 
     DEB = "deb"
     NONE = "none"
+
+
+class InitramfsChoice(StrEnum):
+    """What goes into the host's initramfs; auto asks the carrier catalogue."""
+
+    AUTO = "auto"
+    DRIVER = "driver"
+    FILES = "files"
+    NONE = "none"
+
+
+class Reboot(StrEnum):
+    """Whether a host may be rebooted."""
+
+    NEVER = "never"
+    IF_NEEDED = "if-needed"
 
 
 class WhenBusy(StrEnum):
@@ -74,10 +95,56 @@ def _absolute(value: str) -> str:
     return value
 
 
+def _overlay(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+        raise ValueError("is not the name of an overlay (its file's name without directory and .dtbo)")
+    return value
+
+
+def _boot_line(value: str) -> str:
+    # 98: the firmware reads no further in a line of config.txt.
+    if not re.fullmatch(r"[A-Za-z0-9_]+=[!-~]([ -~]*[!-~])?", value) or len(value) > 98:
+        raise ValueError("is not a line for config.txt: name=value in printable characters, at most 98")
+    return value
+
+
+def _runtime_overlay(value: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", value):
+        return value.removesuffix(".dtbo")
+    if value.endswith(".dtbo"):
+        return _absolute(value)
+    raise ValueError("is neither the name of an overlay (letters, digits and . _ + -) nor an absolute path to a .dtbo")
+
+
+def _throttle(value: str) -> str:
+    parts = value.split(":")
+    if len(parts) != 3 or not all(re.fullmatch(r"[0-9]{1,3}", part) for part in parts):
+        raise ValueError("is not T:H:L (degrees Celsius, degrees of hysteresis, MVM percent), for example 85:5:40")
+    threshold, hysteresis, percent = map(int, parts)
+    if not (20 <= threshold <= 200 and 1 <= hysteresis < threshold and 1 <= percent <= 100):
+        raise ValueError("is out of range: T 20 to 200, H from 1 to below T, L 1 to 100")
+    return value
+
+
+def _clock(value: int) -> int:
+    if value not in CLOCKS_MHZ:
+        raise ValueError(f"is not a clock of the card: {', '.join(map(str, CLOCKS_MHZ))}")
+    return value
+
+
+def _payload_size(value: int) -> int:
+    if value != 0 and value not in PAYLOAD_BYTES:
+        raise ValueError(f"is neither 0 (leave it) nor a size of PCI Express: {', '.join(map(str, PAYLOAD_BYTES))}")
+    return value
+
+
 Account = Annotated[str, AfterValidator(_account)]
+RuntimeOverlay = Annotated[str, AfterValidator(_runtime_overlay)]
 Sha256 = Annotated[str, AfterValidator(_sha256)]
 Version = Annotated[str, AfterValidator(_version)]
 NodeMode = Annotated[str, AfterValidator(_mode)]
+OverlayName = Annotated[str, AfterValidator(_overlay)]
+BootLine = Annotated[str, AfterValidator(_boot_line)]
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 
 
@@ -102,12 +169,37 @@ class Settings(BaseModel):
     driver_source: str | None = Field(None, description="Tarball of the driver's source on the controller.")
     driver_sha256: Sha256 | None = Field(None, description="Its sha256; there is no way to skip it.")
     module_options: dict[str, int] = Field(default_factory=dict, description="Options the driver is loaded with.")
+    boot_config: bool = Field(True, description="Keep what the carrier needs in config.txt of a Raspberry Pi.")
+    boot_lines: list[BootLine] = Field(
+        default_factory=list, description="More lines for config.txt, in force for this board only."
+    )
+    overlays: list[OverlayName] | None = Field(
+        None, description="Overlays that config.txt loads, instead of the carrier's; each must be on the host."
+    )
+    reboot: Reboot = Field(
+        Reboot.NEVER, strict=False, description="Whether a host may be rebooted: never or if-needed."
+    )
+    reboot_before: str | None = Field(
+        None,
+        min_length=1,
+        description="Shell command on the controller before a reboot; METIS_HOST names the host.",
+    )
+    reboot_after: str | None = Field(
+        None, min_length=1, description="Shell command on the controller after it; METIS_HOST names the host."
+    )
+    reboot_timeout: int = Field(600, ge=30, le=7200, description="Seconds a host may take to come back.")
+    reboots_at_once: int = Field(1, ge=1, le=1000, description="How many hosts may reboot at the same time.")
     runtime: RuntimeSource = Field(
         RuntimeSource.NONE, strict=False, description="How the runtime is installed: deb or none."
     )
     runtime_version: Version | None = Field(None, description="Version of the runtime.")
     runtime_source: str | None = Field(None, description="Package of the runtime on the controller.")
     runtime_sha256: Sha256 | None = Field(None, description="Its sha256; there is no way to skip it.")
+    initramfs: InitramfsChoice = Field(
+        InitramfsChoice.AUTO,
+        strict=False,
+        description="What goes into the initramfs: driver, files (overlays and rules), none, or auto by carrier.",
+    )
     self_test: bool = Field(True, description="Run an inference on the card and check its answer.")
     self_test_model: AbsolutePath | None = Field(
         None, description="Compiled model on the host that the self-test runs."
@@ -117,6 +209,25 @@ class Settings(BaseModel):
     when_busy: WhenBusy = Field(
         WhenBusy.SKIP, strict=False, description="A card held by a process: skip what needs it, or fail."
     )
+    watchdog: bool | None = Field(
+        None, description="Log the card's health every minute; by default where cards are expected."
+    )
+    runtime_overlays: list[RuntimeOverlay] = Field(
+        default_factory=list, description="Device-tree overlays loaded while the host runs: names or paths of .dtbo."
+    )
+    rescan: bool | None = Field(
+        None, description="Take cards off the bus and find them again once per boot; by default as the carrier needs."
+    )
+    max_payload: Annotated[int, AfterValidator(_payload_size)] | None = Field(
+        None, description="Max payload and read request in bytes of card and root port; 0: left alone; by carrier."
+    )
+    clock_mhz: Annotated[int, AfterValidator(_clock)] | None = Field(
+        None, description="Clock of the card after every boot, in MHz, for example for a weak supply."
+    )
+    mvm_limit: int | None = Field(None, ge=1, le=100, description="MVM utilisation of the card, in percent.")
+    throttle: Annotated[str, AfterValidator(_throttle)] | None = Field(
+        None, description="Software throttling as T:H:L: above T degrees Celsius MVM at L percent, until H cooler."
+    )
 
     @model_validator(mode="after")
     def _payloads_are_pinned(self) -> Self:
@@ -124,6 +235,14 @@ class Settings(BaseModel):
             self._need_pin("driver", "metis_driver = 'none'")
         if self.runtime is RuntimeSource.DEB:
             self._need_pin("runtime", "metis_runtime = 'none'")
+        return self
+
+    @model_validator(mode="after")
+    def _payload_is_set_by_the_rescan(self) -> Self:
+        if self.max_payload and self.rescan is False:
+            raise ValueError(
+                f"{PREFIX}max_payload is set by the rescan, which {PREFIX}rescan = False switches off: drop one of them"
+            )
         return self
 
     def _need_pin(self, payload: str, way_out: str) -> None:
