@@ -16,10 +16,16 @@ def load(name: str) -> Survey:
     return read_survey((SURVEYS / f"{name}.txt").read_text(encoding="ascii"))
 
 
+def said(survey: Survey) -> dict:
+    """The fields that the host said something about; the rest are as in a survey of nothing."""
+    nothing = Survey().to_json()
+    return {name: value for name, value in survey.to_json().items() if value != nothing[name]}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_golden(name):
     expected = json.loads((SURVEYS / f"{name}.json").read_text(encoding="ascii"))
-    assert load(name).to_json() == expected
+    assert said(load(name)) == expected
 
 
 @pytest.mark.parametrize("name", NAMES)
