@@ -71,6 +71,13 @@ def test_other_lines_are_no_devices(line):
     assert parse_devices([line]) == ()
 
 
+def test_busy_is_heard_among_other_lines():
+    busy = contract().tools.axrunmodel.line("busy").example
+    assert says_busy(["loading", busy, "giving up"])
+    assert not says_busy(["loading", "giving up"])
+    assert not says_busy([])
+
+
 def test_the_contracts_examples_are_understood():
     for line in contract().tools.axdevice.lines:
         devices = parse_devices([line.example])
@@ -146,6 +153,7 @@ def test_answer(lines, answer):
         ([], ""),
         (["", "  "], ""),
         (["loading", "done "], "done"),
+        (["done", ""], "done"),
         (
             ["loading", "AXR_ERROR_CONNECTION_ERROR: No AIPU driver found", "bye"],
             "AXR_ERROR_CONNECTION_ERROR: No AIPU driver found",
