@@ -14,6 +14,7 @@ _DEVICE = re.compile(r"^\s*Device (?P<index>\d{1,4}): (?P<rest>.*)$")
 _NOT_RESPONDING = re.compile(r"\(not responding\)|board_type=unknown\b")
 _FIELD = re.compile(r"(?P<key>[a-z_]+)=(?:'(?P<quoted>[^']*)'|(?P<bare>\S+))")
 _MEMORY = re.compile(r"(?P<size>\d{1,6}) ?GiB")
+_ASIDE = re.compile(r"\([^)]*\)")
 _CLOCK = re.compile(r"(?P<mhz>\d{1,6})MHz")
 _WHERE = r"(?P<where>device|host|system)(?:\s+\d{1,4})?"
 _NUMBER = r"(?P<number>\d[\d.,]{0,40})"
@@ -129,8 +130,8 @@ def _device(line: str) -> Device | None:
 
 
 def _bare_board(rest: str) -> str | None:
-    words = [word for word in rest.split() if "=" not in word and "GiB" not in word and not word.startswith("(")]
-    return words[0] if words else None
+    bare = _MEMORY.sub("", _ASIDE.sub("", rest))
+    return next((word for word in bare.split() if "=" not in word), None)
 
 
 def _number(text: str) -> float | None:

@@ -45,6 +45,9 @@ from metis_provision.survey.tools import (
             Device(0, "metis-0-1-0", True, 16, "pcie", "2.0.0", None, None),
         ),
         ("Device 0: metis-0:1:0", Device(0, "metis-0:1:0", True)),
+        ("Device 0: metis-0:1:0 flver='' bcver='' board_type=''", Device(0, "metis-0:1:0", True)),
+        ("Device 0: metis-0:1:0 16 GiB (passive) pcie", Device(0, "metis-0:1:0", True, 16, "pcie")),
+        ("Device 0: metis-0:1:0 (not responding)", Device(0, "metis-0:1:0", False)),
         (
             "Device 0: metis-0:1:0 board_type=unknown (not responding)",
             Device(0, "metis-0:1:0", False, None, "unknown"),
