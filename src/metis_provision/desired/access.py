@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
+
 from metis_provision.catalog.contract import IdKind, contract
 from metis_provision.desired.rendering import render
 from metis_provision.model.artifact import File, Group, User, Validator
@@ -9,6 +11,16 @@ from metis_provision.model.settings import Settings
 
 UDEV_RULES = "/etc/udev/rules.d/99-axelera-metis.rules"
 CARD_NAMES = "/usr/lib/metis-provision/card-names"
+VENDOR_RULES = "/etc/udev/rules.d/72-axelera.rules"
+"""Comes with the vendor's package and opens node and DMA heap to everybody; a package's file is never edited."""
+
+CARD_KINDS = frozenset({IdKind.METIS, IdKind.DOCUMENTED, IdKind.EMULATOR})
+"""What counts as a card: an emulator that the driver binds, and an id of the documents behind the class guard too."""
+
+INITRAMFS_GROUP = "render"
+"""As the documents have it. A name, never a number: an image that does not know it leaves the node to root alone."""
+
+_HAILO_VENDOR = 0x1E60
 
 
 def groups(settings: Settings) -> tuple[Group, ...]:
@@ -23,30 +35,48 @@ def users(settings: Settings) -> tuple[User, ...]:
 
 def files(settings: Settings) -> tuple[File, ...]:
     """The rule, and the program it asks for the card's names."""
-    ids = [
-        {"vendor": f"0x{entry.vendor_hex}", "device": f"0x{entry.device_hex}"}
-        for entry in contract().ids
-        if entry.kind is IdKind.METIS
-    ]
-    classes = [entry.name for entry in contract().device_classes]
-    return (
-        File(
-            CARD_NAMES,
-            render("usr/lib/metis-provision/card-names", ids=ids),
-            mode="0755",
-            validator=Validator.SHELL,
-        ),
-        File(
-            UDEV_RULES,
-            render(
-                "etc/udev/rules.d/99-axelera-metis.rules",
-                classes=classes,
-                ids=ids,
-                group=settings.group,
-                mode=settings.node_mode,
-                card_names=CARD_NAMES,
-                heap=str(contract().sysfs.dma_heap).removeprefix("/dev/") if settings.cards else None,
-            ),
-            validator=Validator.UDEV_RULES,
-        ),
+    names = render("usr/lib/metis-provision/card-names", **_matches())
+    rules = render(
+        "etc/udev/rules.d/99-axelera-metis.rules",
+        **_matches(),
+        classes=_classes(),
+        hailo_vendor=f"0x{_HAILO_VENDOR:04x}",
+        group=settings.group,
+        mode=settings.node_mode,
+        card_names=CARD_NAMES,
+        heap=PurePosixPath(str(contract().sysfs.dma_heap)).name if settings.cards else None,
+        vendor_rules=VENDOR_RULES,
     )
+    return (
+        File(CARD_NAMES, names, mode="0755", validator=Validator.SHELL),
+        File(UDEV_RULES, rules, validator=Validator.UDEV_RULES),
+    )
+
+
+def initramfs_rules(settings: Settings) -> bytes:  # noqa: ARG001 - the image knows the group of the documents alone
+    """``99-axelera.rules``, for udev inside the initramfs."""
+    return render(
+        "etc/udev/rules.d/99-axelera.rules",
+        **_matches(),
+        classes=_classes(),
+        hailo_vendor=f"0x{_HAILO_VENDOR:04x}",
+        group=INITRAMFS_GROUP,
+    )
+
+
+def _classes() -> list[str]:
+    return [entry.name for entry in contract().device_classes]
+
+
+def _matches() -> dict[str, object]:
+    """What a template asks of a PCI function: ids as sysfs prints them, and the class that guards doubtful ones."""
+    ids = [
+        {
+            "vendor": f"0x{entry.vendor_hex}",
+            "device": f"0x{entry.device_hex}" if entry.device_hex else None,
+            "guarded": entry.class_guarded,
+        }
+        for entry in contract().ids
+        if entry.kind in CARD_KINDS
+    ]
+    return {"ids": ids, "class_guard": f"0x{contract().class_guard.value:04x}*"}
