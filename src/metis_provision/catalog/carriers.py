@@ -11,6 +11,7 @@ from importlib.resources import files
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from metis_provision.model.artifact import ImageContent
 from metis_provision.model.errors import UserError
 
 
@@ -61,6 +62,15 @@ class BootNeeds(BaseModel):
     overlays: tuple[Overlay, ...]
 
 
+class CarrierImage(BaseModel):
+    """What a host with the carrier holds in its initramfs unless told otherwise, and why."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    content: ImageContent
+    reason: str
+
+
 class Carrier(BaseModel):
     """A board a card sits on."""
 
@@ -82,6 +92,7 @@ class Carrier(BaseModel):
     """None: nothing in a config.txt."""
     module_options: Mapping[str, int] = Field(default_factory=dict)
     """Options the driver needs on it."""
+    initramfs: CarrierImage
     notes: str
     source: CarrierSource
 
