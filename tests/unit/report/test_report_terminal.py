@@ -152,6 +152,12 @@ class Terminal(io.StringIO):
         return True
 
 
+class AsciiTerminal(Terminal):
+    """A terminal that draws ASCII only."""
+
+    encoding = "ascii"
+
+
 class AsciiFile(io.StringIO):
     """A file that takes ASCII only."""
 
@@ -202,6 +208,22 @@ def test_a_terminal_gets_colours_and_its_own_width(monkeypatch):
     print_report(FLEET, stream)
     assert "\x1b[32mgreen" in stream.getvalue()
     assert "\x1b[31mfail" in stream.getvalue()
+
+
+@pytest.mark.parametrize("kind", [Terminal, AsciiTerminal])
+def test_a_terminal_gets_lines_that_it_can_draw(monkeypatch, kind):
+    monkeypatch.setenv("COLUMNS", "150")
+    stream = kind()
+    print_report(FLEET, stream)
+    assert ("─" in stream.getvalue()) is (stream.encoding == "utf-8")
+    assert ("-+-" in stream.getvalue()) is (stream.encoding == "ascii")
+
+
+def test_a_narrow_terminal_is_measured(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    stream = Terminal()
+    print_report(FLEET[:1], stream)
+    assert "standing: " in stream.getvalue()
 
 
 def test_a_stream_that_takes_ascii_only_is_not_broken_by_a_host():
@@ -265,6 +287,8 @@ def test_long_texts_are_told_whole_and_leave_the_table_alone():
         ((("fail", "", True),), "fail"),
         ((("pass", "405.2 FPS", True), ("unknown", "answer unproven", False)), "405.2 FPS, answer unproven"),
         ((("unknown", "", False),), "unknown"),
+        ((("pass", "1.6.2", True), ("warn", "next boot", False)), "warn: next boot"),
+        ((("pass", "1.6.2", True), ("fail", "next boot", False)), "fail: next boot"),
     ],
 )
 def test_a_cell_shows_the_worst_answer(findings, cell):
@@ -293,10 +317,13 @@ def test_a_verdict_with_a_reason_besides_shows_both():
     text = plain(Row("h", Verdict("h", GREEN), "failed in: Install the runtime"))
     assert "besides\n  hosts: h\n  seen:  failed in: Install the runtime\n" in text
     assert "no verdict" not in text
+    assert text.splitlines()[2].endswith("| green")
 
 
 def test_a_host_without_verdict_and_reason_is_not_silent():
-    assert "not verified, and nobody recorded why" in plain(Row("h", None))
+    text = plain(Row("h", None))
+    assert "not verified, and nobody recorded why" in text
+    assert text.splitlines()[2].endswith("| no verdict")
 
 
 def test_two_hundred_hosts():
