@@ -1,6 +1,7 @@
 """The device model through the eyes of a host: registers, shared area, jobs, resets."""
 
 import random
+import struct
 
 import pytest
 from fake_host import BUFFER, RAM_ADDRESS, RAM_SIZE, FakeHost, Refused
@@ -42,6 +43,38 @@ def test_shared_area_holds_every_magic_of_the_contract(host):
     for area in contract().card.areas:
         raw = host.read(REGION_BAR2, area.offset, area.width)
         assert int.from_bytes(raw, "little") == area.magic, area.name
+
+
+def area(host, reference):
+    """What a reference in the shared control area leads to."""
+    raw = host.read(REGION_BAR2, reference, struct.calcsize(registers.REFERENCE_FORMAT))
+    _, _, _, size, place, *_ = struct.unpack(registers.REFERENCE_FORMAT, raw)
+    assert place >= 0x800, "the boot loader's part of the shared area is not ours to use"
+    assert place + size <= registers.SHARED_SIZE
+    return host.read(REGION_BAR2, place, size)
+
+
+def test_areas_lie_apart(host):
+    taken = []
+    for reference in (registers.SHARED_HOST_DRIVER, registers.SHARED_DESCRIPTORS, registers.SHARED_VMSI):
+        raw = host.read(REGION_BAR2, reference, struct.calcsize(registers.REFERENCE_FORMAT))
+        _, _, _, size, place, *_ = struct.unpack(registers.REFERENCE_FORMAT, raw)
+        taken += range(place, place + size)
+    assert len(taken) == len(set(taken))
+
+
+def test_virtual_msi_area_maps_every_vector_to_itself(host):
+    content = area(host, registers.SHARED_VMSI)
+    assert struct.unpack_from("<HH", content) == (32, 32)
+    rows = [struct.unpack_from("<BB2xI", content, 4 + 8 * row) for row in range(32)]
+    assert rows == [(1, 1, vector) for vector in range(32)]
+    assert content[4 + 8 * 32 :] == bytes(range(32))
+
+
+def test_descriptor_memory_is_at_the_end_of_the_window(host):
+    address, size = struct.unpack("<QQ", area(host, registers.SHARED_DESCRIPTORS))
+    base = int.from_bytes(host.read(REGION_BAR2, registers.SHARED_MEMORY_MAP, 8), "little")
+    assert address - base + size == registers.BAR2_SIZE
 
 
 def test_registers_tell_the_board(host):

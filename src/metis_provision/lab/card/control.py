@@ -24,26 +24,35 @@ MAX_LINE = 4096
 def answer(card: MetisCard, line: bytes, *, connected: bool) -> bytes:
     """Return the answer to one request; whatever is wrong with it is said in the answer."""
     try:
-        content = {"ok": True, **_carry_out(card, json.loads(line), connected=connected)}
-    except RecursionError:
-        content = {"ok": False, "error": "The request is nested too deeply."}
-    except ValueError as error:
-        content = {"ok": False, "error": f"The request is not understood: {error}."}
+        content = {"ok": True, **_carry_out(card, _parse(line), connected=connected)}
+    except _Refusal as refusal:
+        content = {"ok": False, "error": str(refusal)}
     return json.dumps(content).encode() + b"\n"
+
+
+class _Refusal(Exception):
+    """Why a request is not carried out, as one sentence."""
+
+
+def _parse(line: bytes) -> object:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise _Refusal(f"The request is no JSON: {error}.") from error
 
 
 def _carry_out(card: MetisCard, request: object, *, connected: bool) -> dict[str, object]:
     match request:
         case {"fault": str(name), "on": bool(on), **rest} if not rest:
             if name not in FAULTS:
-                raise ValueError(f"no fault is called {name!r}, known are {', '.join(FAULTS)}")
+                raise _Refusal(f"No fault is called {name!r}; known are {', '.join(FAULTS)}.")
             card.set_fault(name, on)
             return {"faults": sorted(card.faults)}
         case {"status": True, **rest} if not rest:
             return {"connected": connected, **card.status()}
         case {"faults": True, **rest} if not rest:
             return {"table": [describe(name) for name in FAULTS]}
-    raise ValueError('send {"status": true}, {"faults": true} or {"fault": NAME, "on": true}')
+    raise _Refusal('The request is none of {"status": true}, {"faults": true}, {"fault": NAME, "on": true}.')
 
 
 def describe(name: str) -> dict[str, str]:
@@ -84,5 +93,5 @@ class CardControl:
         except (OSError, ValueError) as error:
             raise UserError(f"The virtual card does not answer on {self._path}: {error}.") from error
         if not content.get("ok"):
-            raise UserError(f"The virtual card on {self._path} refused: {content.get('error')}")
+            raise UserError(f"The virtual card refused: {content.get('error')}")
         return {key: value for key, value in content.items() if key != "ok"}
