@@ -254,6 +254,22 @@ class MetisBoot(_NamelessFact[dict[str, Any]]):
     field = "boot"
 
 
+class MetisPast(_NamelessFact[dict[str, Any]]):
+    """What other tools and older hands may have left: udev rules, units, sources and modules.
+
+    .. code:: python
+
+        {"rules": [{"path": "/etc/udev/rules.d/72-axelera.rules", "text": 'SUBSYSTEM=="metis", MODE="0666"'}],
+         "units": ["/etc/systemd/system/axelera.service"], "dracut_modules": [],
+         "sources": [{"path": "/usr/src/metis-1.5.0", "version": "1.5.0", "has_conf": False, "owner": None}],
+         "modules": [{"path": "/lib/modules/6.12.63+deb13-amd64/extra/metis.ko",
+                      "kernel": "6.12.63+deb13-amd64", "owner": None}]}
+    """
+
+    section = Section.PAST
+    field = "past"
+
+
 class MetisState(_NamelessFact[dict[str, Any]]):
     """What this project left on the host: its receipt's text, long steps, and whether a run is under way.
 

@@ -29,6 +29,7 @@ class Section(StrEnum):
     ACCOUNTS = "accounts"
     FILES = "files"
     PACKAGES = "packages"
+    PAST = "past"
     BOOT = "boot"
     INITRAMFS = "initramfs"
     SERVICES = "services"
@@ -251,6 +252,46 @@ class FileState:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleLine:
+    """A line of a udev rule file that may speak of a card or the DMA heap; continued lines are one."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTree:
+    """A driver's source below /usr/src; ``owner`` is the package it belongs to, None if it belongs to none."""
+
+    path: str
+    version: str
+    has_conf: bool
+    owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleFile:
+    """A file of the driver's module below /lib/modules; ``owner`` as in ``SourceTree``."""
+
+    path: str
+    kernel: str
+    owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What may be left of other tools and older hands."""
+
+    rules: tuple[RuleLine, ...] = ()
+    units: tuple[str, ...] = ()
+    """Unit files that cannot be enabled, because they have no ``[Install]``."""
+    dracut_modules: tuple[str, ...] = ()
+    """Module set-up scripts that call a function dracut does not have."""
+    sources: tuple[SourceTree, ...] = ()
+    modules: tuple[ModuleFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class JobState:
     """A long step on the host: still running under its lock, or ended with a status."""
 
@@ -353,6 +394,7 @@ class Survey:
     boot: Boot | None = None
     services: Mapping[str, ServiceState] | None = None
     """None where neither systemd nor OpenRC runs."""
+    past: Past | None = None
     receipt: str | None = None
     """Text of the receipt on the host, None if there is none."""
     jobs: Mapping[str, JobState] = field(default_factory=dict)

@@ -777,6 +777,106 @@ section_boot() {
     return 0
 }
 
+# ---- past: what other tools and older hands may have left
+
+owner_of() { # path: OWNER is the package it belongs to, as far as the package manager can say
+    OWNER=''
+    case $see_manager in
+        dpkg)
+            OWNER=$(limit 20 dpkg-query -S "$1" 2>/dev/null)
+            OWNER=${OWNER%%:*}
+            ;;
+        rpm) OWNER=$(limit 20 rpm -qf --qf '%{NAME}' "$1" 2>/dev/null) || OWNER='' ;;
+        pacman) OWNER=$(limit 20 pacman -Qqo "$1" 2>/dev/null) ;;
+        apk)
+            OWNER=$(limit 20 apk info --who-owns "$1" 2>/dev/null)
+            OWNER=${OWNER##* }
+            ;;
+    esac
+}
+
+see_rule_file() { # file: its lines that may matter, continued ones as one
+    # shellcheck disable=SC2162 # the backslash at the end of a line joins it to the next, as udev does
+    while IFS= read see_line || [ -n "$see_line" ]; do
+        case $see_line in
+            '#'*) ;;
+            *metis* | *axlaipu* | *'"accel"'* | *dma_heap* | *hailo* | *0x1f9d* | *0x1f0f* | *0x1e81*)
+                put rule "${1#"$ROOT"}" "$see_line"
+                ;;
+        esac
+    done <"$1"
+}
+
+see_rules() {
+    set --
+    for see_directory in /etc/udev/rules.d /run/udev/rules.d /usr/local/lib/udev/rules.d /usr/lib/udev/rules.d \
+        /lib/udev/rules.d; do
+        [ ! -h "$ROOT${see_directory%/udev/rules.d}" ] || continue
+        for see_file in "$ROOT$see_directory"/*.rules; do
+            [ ! -r "$see_file" ] || set -- "$@" "$see_file"
+        done
+    done
+    [ $# -gt 0 ] || return 0
+    grep -lE 'metis|axlaipu|"accel"|dma_heap|0x1f9d|0x1f0f|0x1e81' "$@" 2>/dev/null | while IFS= read -r see_file; do
+        see_rule_file "$see_file"
+    done
+}
+
+see_units_of_old() {
+    for see_file in "$ROOT"/etc/systemd/system/axelera*.service "$ROOT"/etc/systemd/system/metis*.service; do
+        if [ -f "$see_file" ] && ! grep -q '^\[Install\]' "$see_file"; then put unit "${see_file#"$ROOT"}"; fi
+    done
+    for see_file in "$ROOT"/usr/lib/dracut/modules.d/*rpi-hardware/module-setup.sh; do
+        if [ -f "$see_file" ] && grep -q 'inst_mods' "$see_file"; then put dracut "${see_file#"$ROOT"}"; fi
+    done
+}
+
+see_sources() {
+    for see_directory in "$ROOT"/usr/src/metis-*; do
+        [ -d "$see_directory" ] && [ ! -h "$see_directory" ] || continue
+        see_conf=bare
+        [ ! -f "$see_directory/dkms.conf" ] || see_conf=conf
+        OWNER=''
+        # A tree with our mark is no package's, and asking takes time.
+        [ -f "$see_directory/.payload-sha256" ] || owner_of "$see_directory"
+        put source "${see_directory#"$ROOT"}" "$see_conf" "$OWNER"
+    done
+}
+
+see_by_dkms() { # release: whether DKMS installed the module for it
+    for see_link in "$ROOT"/var/lib/dkms/metis/kernel-"$1"-*; do
+        [ ! -h "$see_link" ] || return 0
+    done
+    return 1
+}
+
+see_module_files() {
+    for see_directory in "$ROOT"/lib/modules/*; do
+        see_seen=' '
+        # shellcheck disable=SC2046 # paths of modules hold no spaces
+        for see_file in "$see_directory"/updates/metis.ko* "$see_directory"/updates/dkms/metis.ko* \
+            "$see_directory"/extra/metis.ko* "$see_directory"/extra/*/metis.ko* "$see_directory"/kernel/extra/metis.ko* \
+            "$see_directory"/misc/metis.ko* "$see_directory"/kernel/drivers/misc/metis.ko* \
+            $(sed -n "s|^\([^:]*/metis\.ko[^:]*\):.*|$see_directory/\1|p" "$see_directory/modules.dep" 2>/dev/null); do
+            [ -f "$see_file" ] && [ ! -h "$see_file" ] || continue
+            case $see_seen in *" $see_file "*) continue ;; esac
+            see_seen="$see_seen$see_file "
+            OWNER=''
+            see_by_dkms "${see_directory##*/}" || owner_of "$see_file"
+            put module "${see_file#"$ROOT"}" "${see_directory##*/}" "$OWNER"
+        done
+    done
+}
+
+section_past() {
+    package_manager
+    see_rules
+    see_units_of_old
+    see_sources
+    see_module_files
+    return 0
+}
+
 # ---- state
 
 see_lock() { # lock file: LOCK is held, free or unknown

@@ -18,9 +18,13 @@ from metis_provision.model.survey import (
     Host,
     JobState,
     Kernel,
+    ModuleFile,
     Node,
+    Past,
     PciFunction,
+    RuleLine,
     Section,
+    SourceTree,
 )
 from metis_provision.survey.formats import (
     bar_size,
@@ -413,6 +417,25 @@ def _decoded(text: str) -> str | None:
         return None
 
 
+# ---- past
+
+
+def read_past(rows: Rows) -> Fields:
+    """``past``."""
+    return {
+        "past": Past(
+            rules=tuple(RuleLine(path, text.strip()) for path, text in _pairs(rows, "rule") if text.strip()),
+            units=tuple(path for (path,) in rows.take("unit", 1) if path),
+            dracut_modules=tuple(path for (path,) in rows.take("dracut", 1) if path),
+            sources=tuple(
+                SourceTree(path, path.rpartition("-")[2], conf == "conf", owner or None)
+                for path, conf, owner in rows.take("source", 3)
+            ),
+            modules=tuple(ModuleFile(path, kernel, owner or None) for path, kernel, owner in rows.take("module", 3)),
+        )
+    }
+
+
 # ---- state, log
 
 
@@ -500,6 +523,7 @@ READERS: Mapping[Section, Callable[[Rows], Fields]] = {
     Section.ACCOUNTS: read_accounts,
     Section.FILES: read_files,
     Section.PACKAGES: read_packages,
+    Section.PAST: read_past,
     Section.BOOT: read_boot,
     Section.STATE: read_state,
     Section.LOG: read_log,
