@@ -29,7 +29,11 @@ def metis() -> None:
     operations.access(name="Set up group, users, udev rules and module configuration")
     operations.driver(name="Build and install the driver")
     operations.card(name="Load the driver and name the card's nodes")
+    operations.boot(name="Set up what the carrier needs at boot")
+    operations.initramfs(name="Build the initramfs of every kernel anew")
     operations.runtime(name="Install the runtime")
+    operations.services(name="Start the card's services at every boot")
+    operations.reboot(name="Reboot if needed and allowed")
     operations.verify(name="Verify the card")
 
 

@@ -68,6 +68,11 @@ def edited(content: bytes, wanted: Sequence[str], board: Board) -> bytes:
     return base + _block(base, lines, board) if lines else base
 
 
+def holds_block(content: bytes) -> bool:
+    """Whether ``content`` holds a block of ours, or what is left of one."""
+    return any(line.startswith((_BEGIN, _END)) for line in _lines(content))
+
+
 def without_block(content: bytes) -> bytes:
     """Return ``content`` as it was without our block. Raises ConfigRefused for one that was damaged."""
     if b"\0" in content:

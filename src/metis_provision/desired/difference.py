@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from metis_provision.catalog.contract import IdKind, contract
+from metis_provision.desired.config_txt import holds_block
 from metis_provision.desired.payloads import host_path
 from metis_provision.desired.platforms import platform_of
-from metis_provision.model.artifact import Concern, DesiredState, DkmsModule, File, Group, Payload, User
+from metis_provision.desired.services import service_of
+from metis_provision.model.artifact import (
+    BootConfig,
+    Concern,
+    DesiredState,
+    DkmsModule,
+    File,
+    Group,
+    ImageContent,
+    Payload,
+    Service,
+    User,
+)
 from metis_provision.model.receipt import Receipt
-from metis_provision.model.settings import Settings
-from metis_provision.model.survey import Kernel, Node, Survey
+from metis_provision.model.settings import Reboot, Settings
+from metis_provision.model.survey import Generator, InitramfsImage, Kernel, Node, Survey
 
 HEAP_SUBSYSTEM = "dma_heap"
 
@@ -77,6 +90,52 @@ class CardChange:
 
 
 @dataclass(frozen=True, slots=True)
+class BootChange:
+    """A config.txt to write, with our block or without it."""
+
+    config: BootConfig
+
+    @property
+    def block(self) -> bool:
+        """Whether the file holds a block of ours afterwards."""
+        return holds_block(self.config.content)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What will be done, one short phrase each."""
+        if not self.block:
+            return (f"take our lines out of {self.config.path}",)
+        return (f"put {', '.join(self.config.lines)} into force in {self.config.path}",)
+
+
+@dataclass(frozen=True, slots=True)
+class RebootChange:
+    """A reboot that is needed and allowed; ``changed`` are the files that only a boot reads."""
+
+    changed: tuple[str, ...]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What will be done, one short phrase each."""
+        return (f"reboot: {', '.join(self.changed)} is not what the host booted with",)
+
+
+@dataclass(frozen=True, slots=True)
+class InitramfsChange:
+    """Images to see to; ``wanted`` says whether they hold anything of ours afterwards."""
+
+    generator: Generator
+    images: tuple[InitramfsImage, ...]
+    wanted: bool
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What will be done, one short phrase each."""
+        how = "" if self.wanted else " without our parts"
+        return tuple(f"build the initramfs of {image.kernel} anew{how}" for image in self.images)
+
+
+@dataclass(frozen=True, slots=True)
 class RuntimeChange:
     """The runtime's package to install."""
 
@@ -90,6 +149,27 @@ class RuntimeChange:
 
 
 @dataclass(frozen=True, slots=True)
+class ServicesChange:
+    """Services to take out of the boot, to put into it, and to start (anew); by their names in the init system."""
+
+    remove: tuple[str, ...] = ()
+    enable: tuple[str, ...] = ()
+    start: tuple[str, ...] = ()
+    reload: bool = False
+    """The init system has to read its definitions again, although no file changes now."""
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What will be done, one short phrase each."""
+        return (
+            *(f"stop and disable {name}" for name in self.remove),
+            *(f"enable {name}" for name in self.enable),
+            *(f"start {name}" for name in self.start),
+            *(("read the service definitions again",) if self.reload else ()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
     """Everything between a surveyed host and the desired one; None where nothing is to be done."""
 
@@ -98,7 +178,11 @@ class Difference:
     """By concern; the accounts are part of access."""
     driver: DriverChange | None = None
     card: CardChange | None = None
+    boot: BootChange | None = None
+    reboot: RebootChange | None = None
+    initramfs: InitramfsChange | None = None
     runtime: RuntimeChange | None = None
+    services: ServicesChange | None = None
 
     @property
     def reasons(self) -> Mapping[Concern, tuple[str, ...]]:
@@ -108,9 +192,18 @@ class Difference:
             **{concern: change.reasons for concern, change in self.files.items()},
             Concern.DRIVER: self.driver.reasons if self.driver else (),
             Concern.CARD: self.card.reasons if self.card else (),
+            Concern.BOOT: self.boot.reasons if self.boot else (),
+            Concern.REBOOT: self.reboot.reasons if self.reboot else (),
+            Concern.INITRAMFS: self._file_reasons(Concern.INITRAMFS)
+            + (self.initramfs.reasons if self.initramfs else ()),
             Concern.RUNTIME: self.runtime.reasons if self.runtime else (),
+            Concern.SERVICES: self._file_reasons(Concern.SERVICES) + (self.services.reasons if self.services else ()),
         }
         return {concern: found[concern] for concern in Concern if found.get(concern)}
+
+    def _file_reasons(self, concern: Concern) -> tuple[str, ...]:
+        change = self.files.get(concern)
+        return change.reasons if change else ()
 
 
 def difference(settings: Settings, desired: DesiredState, survey: Survey, receipt: Receipt) -> Difference:
@@ -118,12 +211,18 @@ def difference(settings: Settings, desired: DesiredState, survey: Survey, receip
     changes = [_accounts_and_files(desired, survey, receipt)]
     others = set(Concern) - {Concern.ACCESS}
     changes += [_files(concern, desired, survey, receipt) for concern in Concern if concern in others]
+    files = {change.concern: change for change in changes if change != FilesChange(change.concern)}
+    driver = _driver(desired, survey)
     return Difference(
         packages=tuple(name for name in desired.packages if name not in survey.packages),
-        files={change.concern: change for change in changes if change != FilesChange(change.concern)},
-        driver=_driver(desired, survey),
+        files=files,
+        driver=driver,
         card=_card(settings, desired, survey),
+        boot=_boot(desired),
+        reboot=_reboot(settings, desired, survey),
+        initramfs=_initramfs(desired, survey, files, driver),
         runtime=_runtime(desired, survey),
+        services=_services(desired, survey, receipt),
     )
 
 
@@ -205,6 +304,24 @@ def _installed(survey: Survey, tree: DkmsModule, kernel: Kernel) -> bool:
     )
 
 
+def _initramfs(
+    desired: DesiredState, survey: Survey, files: Mapping[Concern, FilesChange], driver: DriverChange | None
+) -> InitramfsChange | None:
+    state = survey.initramfs
+    if state is None or state.generator is None:
+        return None
+    if desired.initramfs is None:
+        taken_back = Concern.INITRAMFS in files
+        stale = tuple(image for image in state.images if taken_back or image.record is not None)
+    else:
+        touched = {path for change in files.values() for path in (*(f.path for f in change.files), *change.surplus)}
+        all_of_them = Concern.INITRAMFS in files or bool(touched & set(desired.initramfs.inputs))
+        holds_driver = desired.initramfs.content is ImageContent.DRIVER
+        built = set(driver.kernels) if driver and holds_driver else set()
+        stale = tuple(i for i in state.images if all_of_them or i.kernel in built or not i.current)
+    return InitramfsChange(state.generator, stale, desired.initramfs is not None) if stale else None
+
+
 def _card(settings: Settings, desired: DesiredState, survey: Survey) -> CardChange | None:
     if desired.module is None or survey.host.container is not None:
         return None
@@ -212,8 +329,10 @@ def _card(settings: Settings, desired: DesiredState, survey: Survey) -> CardChan
     stale = {node.device_class for node in nodes if not _node_as_wanted(settings, node)}
     if settings.cards and survey.dma_heap is not None and not _group_reads_and_writes(survey.dma_heap):
         stale.add(HEAP_SUBSYSTEM)
+    missing = survey.driver is not None and not survey.driver.loaded
     change = CardChange(
-        load=desired.module if survey.driver is not None and not survey.driver.loaded else None,
+        # Some versions of the driver refuse to load without a card, and the reboot to come loads it anyway.
+        load=desired.module if missing and (_cards(survey) or not _changed(desired, survey)) else None,
         trigger=tuple(sorted(stale)),
     )
     return change if change != CardChange(load=None, trigger=()) else None
@@ -239,6 +358,58 @@ def _node_as_wanted(settings: Settings, node: Node) -> bool:
     return (node.owner, node.group, node.mode) == ("root", settings.group, settings.node_mode) and any(
         stable.matches(link.removeprefix("/dev/")) for link in node.links
     )
+
+
+def _boot(desired: DesiredState) -> BootChange | None:
+    return BootChange(desired.boot) if desired.boot and desired.boot.content != desired.boot.now else None
+
+
+def _changed(desired: DesiredState, survey: Survey) -> tuple[str, ...]:
+    """Files that only a boot reads and that are, or are about to be, not what the host booted with."""
+    about_to_be = _boot(desired)
+    paths = (*(survey.boot.changed if survey.boot else ()), *((about_to_be.config.path,) if about_to_be else ()))
+    return tuple(dict.fromkeys(paths))
+
+
+def _reboot(settings: Settings, desired: DesiredState, survey: Survey) -> RebootChange | None:
+    changed = _changed(desired, survey)
+    if not changed or settings.reboot is Reboot.NEVER or survey.host.container is not None:
+        return None
+    return RebootChange(changed)
+
+
+def _services(desired: DesiredState, survey: Survey, receipt: Receipt) -> ServicesChange | None:
+    seen = survey.services
+    if seen is None:
+        return None
+    changed = {file.path for file in desired.files if not _in_place(survey, file)}
+    change = ServicesChange(
+        remove=tuple(name for name in _dropped(desired, receipt) if name in seen),
+        enable=tuple(s.name for s in desired.services if s.paths[0] in changed or not _enabled(survey, s)),
+        start=tuple(s.name for s in desired.services if _to_start(survey, s, changed)),
+        reload=any(state.stale for state in seen.values()),
+    )
+    return change if change != ServicesChange() else None
+
+
+def _dropped(desired: DesiredState, receipt: Receipt) -> Iterator[str]:
+    """Services that we once defined and that are no longer wanted."""
+    wanted = {file.path for file in desired.files}
+    for path, entry in sorted(receipt.files.items()):
+        if entry.concern is Concern.SERVICES and path not in wanted and (name := service_of(path)):
+            yield name
+
+
+def _enabled(survey: Survey, service: Service) -> bool:
+    state = (survey.services or {}).get(service.name)
+    return state is not None and state.enabled
+
+
+def _to_start(survey: Survey, service: Service, changed: set[str]) -> bool:
+    """It is new, or what it is made of changed, or it does not do what it should."""
+    if changed & set(service.paths) or not _enabled(survey, service):
+        return True
+    return service.can_run and not service.runs((survey.services or {}).get(service.name))
 
 
 def _runtime(desired: DesiredState, survey: Survey) -> RuntimeChange | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from metis_provision.catalog.carriers import carrier
 from metis_provision.catalog.contract import contract
 from metis_provision.desired import payloads
 from metis_provision.desired.rendering import render
@@ -23,10 +26,14 @@ def files(settings: Settings) -> tuple[File, ...]:
     if name is None:
         return ()
     found = [File(MODULES_LOAD, render("etc/modules-load.d/metis.conf", module=name))]
-    if settings.module_options:
-        options = sorted(settings.module_options.items())
-        found.append(File(MODPROBE, render("etc/modprobe.d/metis.conf", module=name, options=options)))
+    if options := module_options(settings):
+        found.append(File(MODPROBE, render("etc/modprobe.d/metis.conf", module=name, options=sorted(options.items()))))
     return tuple(found)
+
+
+def module_options(settings: Settings) -> Mapping[str, int]:
+    """Options the driver is loaded with: the carrier's, and the operator's over them."""
+    return {**carrier(settings.carrier).module_options, **settings.module_options}
 
 
 def dkms(settings: Settings) -> DkmsModule | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from metis_provision.desired import boot
 from metis_provision.desired.platforms import Platform
 from metis_provision.model.receipt import RECEIPT_PATH, ReceiptUnreadable, read_receipt
 from metis_provision.model.settings import DriverSource, Settings
@@ -35,6 +36,7 @@ def _blockers(settings: Settings, survey: Survey, platform: Platform | None) -> 
     if platform is not None:
         yield from platform.blockers(settings, survey)
     yield from _fixed_gid(settings, survey)
+    yield from boot.blockers(settings, survey)
     try:
         read_receipt(survey.receipt)
     except ReceiptUnreadable as error:

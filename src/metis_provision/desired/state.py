@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metis_provision.desired import access, driver, payloads, preflight
+from metis_provision.desired import access, boot, driver, initramfs, payloads, preflight, services
 from metis_provision.desired.platforms import all_package_patterns, platform_of
 from metis_provision.model.artifact import DesiredState
 from metis_provision.model.receipt import RECEIPT_PATH
@@ -16,19 +16,27 @@ def desired_state(settings: Settings, survey: Survey) -> DesiredState:
     return DesiredState(
         groups=access.groups(settings),
         users=access.users(settings),
-        files=access.files(settings) + driver.files(settings),
+        files=(
+            *access.files(settings),
+            *driver.files(settings),
+            *initramfs.files(settings, survey),
+            *services.files(settings, survey),
+        ),
         packages=platform.packages(settings, survey) if platform else (),
         dkms=driver.dkms(settings),
         module=driver.module(settings),
+        boot=boot.config(settings, survey),
+        initramfs=initramfs.initramfs(settings),
         runtime=payloads.runtime(settings),
-        blockers=preflight.blockers(settings, survey, platform),
+        services=services.services(settings, survey),
+        blockers=(*preflight.blockers(settings, survey, platform), *services.overlay_mistakes(settings, survey)),
     )
 
 
 def survey_request(settings: Settings, sections: tuple[Section, ...] = PASSIVE) -> SurveyRequest:
     """What a survey must look for, so that ``desired_state`` can be compared with it."""
     paths = [file.path for file in access.files(settings)]
-    paths += [driver.MODULES_LOAD, driver.MODPROBE, RECEIPT_PATH]
+    paths += [driver.MODULES_LOAD, driver.MODPROBE, RECEIPT_PATH, *initramfs.PATHS, *services.paths(settings)]
     tree = driver.dkms(settings)
     if tree is not None:
         paths += [tree.conf_path, tree.mark_path]

@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from metis_provision.model.survey import ServiceState
+
 
 class Concern(StrEnum):
     """A set of changes that is applied together; in the order in which a host needs them."""
@@ -18,6 +20,7 @@ class Concern(StrEnum):
     BOOT = "boot"
     INITRAMFS = "initramfs"
     SERVICES = "services"
+    REBOOT = "reboot"
     RUNTIME = "runtime"
 
 
@@ -27,6 +30,22 @@ class Validator(StrEnum):
     NONE = "none"
     UDEV_RULES = "udev-rules"
     SHELL = "shell"
+
+
+class ImageContent(StrEnum):
+    """What of ours an initramfs holds: the driver with all it needs, overlays and rules alone, or nothing."""
+
+    DRIVER = "driver"
+    FILES = "files"
+    NONE = "none"
+
+
+class Needs(StrEnum):
+    """What must be there before a service can run; without it the service stays stopped, and that is as wanted."""
+
+    NOTHING = "nothing"
+    CARD_ON_BUS = "card-on-bus"
+    CARD_NODE = "card-node"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +124,46 @@ class DkmsModule:
 
 
 @dataclass(frozen=True, slots=True)
+class Initramfs:
+    """What the host's images hold and why; ``inputs`` are files whose change makes an image stale."""
+
+    content: ImageContent
+    reason: str
+    inputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service that is started at boot, by the name it has in systemd (without ``.service``) or OpenRC.
+
+    ``paths`` are its own files, the definition first: it is started anew when one of them changes. ``lasting`` says
+    whether it counts as active after it did its work, ``can_run`` whether what it needs is there.
+    """
+
+    name: str
+    paths: tuple[str, ...]
+    needs: Needs
+    can_run: bool
+    lasting: bool = True
+
+    def runs(self, state: ServiceState | None) -> bool:
+        """Whether it is active, or has done its work if it does not last."""
+        if state is None or state.state in {"failed", "crashed"}:
+            return False
+        return state.state in {"active", "starting"} or (not self.lasting and state.ran)
+
+
+@dataclass(frozen=True, slots=True)
+class BootConfig:
+    """config.txt of a Raspberry Pi: the lines that must be in force, its bytes now and as they should be."""
+
+    path: str
+    lines: tuple[str, ...]
+    now: bytes
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class DesiredState:
     """Everything one host should carry, computed from its settings and survey and nothing else."""
 
@@ -114,6 +173,12 @@ class DesiredState:
     packages: tuple[str, ...] = ()
     dkms: DkmsModule | None = None
     module: str | None = None
+    boot: BootConfig | None = None
+    """None on a host without a config.txt of ours to keep."""
     runtime: Payload | None = None
+    initramfs: Initramfs | None = None
+    """None where images hold nothing of ours."""
+    services: tuple[Service, ...] = ()
+    """In the order in which they are started."""
     blockers: tuple[str, ...] = field(default=())
     """Sentences that say why this host cannot be provisioned at all; nothing is changed while there is one."""

@@ -32,6 +32,13 @@ class ReceiptFile(_Part):
     concern: Concern = Concern.ACCESS
 
 
+class ReceiptBoot(_Part):
+    """The config.txt that holds, or held, a block of ours; ``original`` is the sha256 of the file before the first."""
+
+    path: str
+    original: str
+
+
 class ReceiptPayload(_Part):
     """A pinned payload that was installed."""
 
@@ -53,6 +60,7 @@ class Receipt(_Part):
     """(user, group) pairs we added."""
     packages: tuple[str, ...] = ()
     """Packages that were missing and that we asked the package manager for."""
+    boot: ReceiptBoot | None = None
     payloads: dict[str, ReceiptPayload] = Field(default_factory=dict)
 
     def to_bytes(self) -> bytes:

@@ -1,5 +1,29 @@
 """Operations for pyinfra: few, coarse, each named for what it means to the operator."""
 
-from metis_provision.operations.steps import access, card, driver, packages, preflight, runtime, verify
+from metis_provision.operations.steps import (
+    access,
+    boot,
+    card,
+    driver,
+    initramfs,
+    packages,
+    preflight,
+    reboot,
+    runtime,
+    services,
+    verify,
+)
 
-__all__ = ["access", "card", "driver", "packages", "preflight", "runtime", "verify"]
+__all__ = [
+    "access",
+    "boot",
+    "card",
+    "driver",
+    "initramfs",
+    "packages",
+    "preflight",
+    "reboot",
+    "runtime",
+    "services",
+    "verify",
+]

@@ -9,7 +9,14 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
-from metis_provision.desired.difference import CardChange, DriverChange, FilesChange
+from metis_provision.desired.difference import (
+    BootChange,
+    CardChange,
+    DriverChange,
+    FilesChange,
+    InitramfsChange,
+    ServicesChange,
+)
 from metis_provision.desired.payloads import host_path
 from metis_provision.model.artifact import File
 from metis_provision.model.receipt import RECEIPT_PATH, Receipt
@@ -84,10 +91,72 @@ def driver_job(change: DriverChange) -> str:
     return _with_variables("driver.sh", values)
 
 
+def initramfs_job(change: InitramfsChange) -> str:
+    """Shell that sees to the images of a change, one after the other."""
+    values = {
+        "METIS_GENERATOR": str(change.generator),
+        "METIS_WANTED": "1" if change.wanted else "",
+        "METIS_IMAGES": "\n".join(f"{image.kernel} {image.path}" for image in change.images),
+    }
+    return _with_variables("initramfs.sh", values)
+
+
 def load_command(change: CardChange) -> str:
     """The script that loads the module and has udev apply its rules to the card."""
     values = {"METIS_MODULE": change.load or "", "METIS_TRIGGER": " ".join(change.trigger)}
     return _with_variables("load.sh", values)
+
+
+def boot_command(change: BootChange) -> str:
+    """The script that replaces config.txt on its boot partition; ``boot_input`` is its standard input."""
+    config = change.config
+    values = {
+        "METIS_CONFIG": config.path,
+        "METIS_WAS": hashlib.sha256(config.now).hexdigest(),
+        "METIS_DIGEST": hashlib.sha256(config.content).hexdigest(),
+        "METIS_KEEP": "1" if change.block else "",
+    }
+    return _with_variables("boot.sh", values)
+
+
+def boot_input(change: BootChange) -> str:
+    """The new contents, with the mark that shows they arrived whole."""
+    return f"{base64.b64encode(change.config.content).decode('ascii')}\nend"
+
+
+def reboot_command() -> str:
+    """Restart the host a moment after the connection has let go of the command."""
+    how = "if [ -d /run/systemd/system ]; then systemctl reboot; else reboot; fi"
+    return f"setsid sh -c 'sleep 1; {how}' </dev/null >/dev/null 2>&1 &"
+
+
+def services_command(change: ServicesChange, init: str) -> str:
+    """The script that takes services out of the boot, puts others into it and starts what can run."""
+    values = {
+        "METIS_INIT": init,
+        "METIS_REMOVE": " ".join(change.remove),
+        "METIS_ENABLE": " ".join(change.enable),
+        "METIS_START": " ".join(change.start),
+    }
+    return _with_variables("services.sh", values)
+
+
+def boot_id_command() -> str:
+    """Print the id of the host's present boot."""
+    return "cat /proc/sys/kernel/random/boot_id"
+
+
+def settled_command(seconds: int) -> str:
+    """Wait until services have been started and devices named, ``seconds`` at most; one that fails holds up nobody."""
+    return (
+        "if [ -d /run/systemd/system ]; then\n"
+        f"timeout {seconds} systemctl is-system-running --wait >/dev/null 2>&1\n"
+        "else\n"
+        f"n=0; while [ -e /run/openrc/rc.starting ] && [ $n -lt {seconds} ]; do sleep 1; n=$((n + 1)); done\n"
+        "fi\n"
+        f"if command -v udevadm >/dev/null; then udevadm settle --timeout={seconds}; fi\n"
+        "true"
+    )
 
 
 def _checked(path: str, sha256: str) -> str:

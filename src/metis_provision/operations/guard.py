@@ -81,12 +81,12 @@ def upload(source: str, destination: str) -> FileUploadCommand:
 def _refused(state: State, host: Host, message: str) -> Step:
     """Say it at once while planning; while executing, fail the host with a command that runs nothing on it."""
     if not state.is_executing:
-        _report(state, host, message)
+        report(state, host, message)
     yield FunctionCommand(_refuse, (message,), {})
 
 
 def _refuse(state: State, host: Host, message: str) -> bool:
-    _report(state, host, message)
+    report(state, host, message)
     return False
 
 
@@ -100,18 +100,19 @@ def _run(state: State, host: Host, command: str, stdin: str, visible: bool) -> b
     try:
         status, output = host.run_shell_command(command, print_output=shown, print_input=state.print_input, **arguments)
     except (OSError, EOFError, SSHException) as error:
-        _report(state, host, f"the connection broke ({error or type(error).__name__}): run again to go on from here")
+        report(state, host, f"the connection broke ({error or type(error).__name__}): run again to go on from here")
         return False
     if not status:
         lines = [line for line in output.stderr_lines if line.strip()] or output.stdout_lines
         if not shown:
             for line in lines[:-1]:
                 logger.error("%s%s", host.print_prefix, line)
-        _report(state, host, lines[-1].removeprefix("metis-provision: ") if lines else "the command said nothing")
+        report(state, host, lines[-1].removeprefix("metis-provision: ") if lines else "the command said nothing")
     return bool(status)
 
 
-def _report(state: State, host: Host, message: str) -> None:
+def report(state: State, host: Host, message: str) -> None:
+    """Say why a host stops, and keep it for its row of the table."""
     for line in message.splitlines():
         logger.error("%s%s", host.print_prefix, line)
     outcome_of(state).reason(host, message)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 from pyinfra import logger
@@ -10,19 +12,22 @@ from pyinfra.context import ctx_host, ctx_state
 
 from metis_provision.checks.evaluate import evaluate
 from metis_provision.checks.evidence import Evidence
-from metis_provision.desired.difference import FilesChange
+from metis_provision.desired.difference import FilesChange, ServicesChange
 from metis_provision.desired.payloads import host_path
 from metis_provision.desired.platforms import Platform, platform_of
 from metis_provision.model.artifact import Concern, Payload
 from metis_provision.model.errors import UserError
-from metis_provision.model.receipt import PAYLOAD_DIR, Receipt, ReceiptFile, ReceiptPayload
+from metis_provision.model.receipt import PAYLOAD_DIR, Receipt, ReceiptBoot, ReceiptFile, ReceiptPayload
 from metis_provision.operations import commands
 from metis_provision.operations.guard import Refused, Step, guarded, run, step, upload
 from metis_provision.operations.outcome import outcome_of
+from metis_provision.operations.reboot import restart
 from metis_provision.operations.view import View, fresh_view, view_of
 
 _PACKAGES_PROGRESS = "/^Get:/p;/^Unpacking/p;/^Setting up/p;/^E:/p;/^W:/p;/^metis-provision:/p"
 _DRIVER_PROGRESS = "/^building/p;/^Building/p;/^Installing/p;/^metis-provision:/p;/[Ee]rror/p"
+
+_INITRAMFS_PROGRESS = "/^building/p;/holds what it must$/p;/^metis-provision:/p"
 
 
 @guarded
@@ -74,6 +79,42 @@ def card(view: View) -> Step:
 
 
 @step
+def boot(view: View) -> Step:
+    """Put what the carrier needs into force in config.txt, or take it out again."""
+    change = view.difference.boot
+    if change is None:
+        return
+    _announce(view, Concern.BOOT)
+    known = view.receipt.boot
+    noted = known or ReceiptBoot(path=change.config.path, original=hashlib.sha256(change.config.now).hexdigest())
+    if change.block and known != noted:
+        yield _write_receipt(view, view.receipt.model_copy(update={"boot": noted}))
+    yield run(commands.boot_command(change), commands.boot_input(change))
+    if not change.block and known is not None:
+        yield _write_receipt(view, view.receipt.model_copy(update={"boot": None}))
+
+
+@step
+def reboot(view: View) -> Step:
+    """Restart a host that needs it and may, and prove that it is back."""
+    if view.difference.reboot is None:
+        return
+    _announce(view, Concern.REBOOT)
+    yield restart(view.settings, view.survey.host.boot_id)
+
+
+@step
+def initramfs(view: View) -> Step:
+    """Build the images that the boot loader loads anew where what goes into them has changed."""
+    change = view.difference.initramfs
+    if change is not None and Concern.INITRAMFS not in view.difference.files:
+        _announce(view, Concern.INITRAMFS)
+    yield from _write_files(view, Concern.INITRAMFS)
+    if change is not None:
+        yield _job("initramfs", commands.initramfs_job(change), _INITRAMFS_PROGRESS)
+
+
+@step
 def runtime(view: View) -> Step:
     """Install the runtime, which brings axdevice and axrunmodel."""
     change = view.difference.runtime
@@ -84,6 +125,20 @@ def runtime(view: View) -> Step:
     path = host_path(change.payload)
     script = commands.package_file_job(path, change.payload.sha256, _platform(view).install_file_script(path))
     yield _job("runtime", script, _PACKAGES_PROGRESS)
+
+
+@step
+def services(view: View) -> Step:
+    """Put services into the boot and start what can run; those no longer wanted go before their files do."""
+    change = view.difference.services
+    files = view.difference.files.get(Concern.SERVICES)
+    if change is not None and files is None:
+        _announce(view, Concern.SERVICES)
+    if change is not None and change.remove:
+        yield run(commands.services_command(ServicesChange(remove=change.remove), view.survey.host.init), "")
+    yield from _write_files(view, Concern.SERVICES)
+    if change is not None:
+        yield run(commands.services_command(replace(change, remove=()), view.survey.host.init), "", visible=True)
 
 
 @guarded
