@@ -509,6 +509,11 @@ section_dkms() {
     see_output=$(limit 20 dkms status -m metis 2>&1)
     see_status=$?
     printf '%s\n' "$see_output" | put_lines status
+    # DKMS before 3.1 leaves a version out, or calls it added, when its sources are gone.
+    for see_directory in "$ROOT"/var/lib/dkms/metis/*; do
+        [ -h "$see_directory/source" ] || continue
+        [ -r "$see_directory/source/dkms.conf" ] || put broken "${see_directory##*/}"
+    done
     [ "$see_status" -ne 124 ] && [ "$see_status" -ne 137 ] || FAILED='dkms status did not answer within 20 s'
 }
 
@@ -957,7 +962,7 @@ attempt() { # name to report, user or -, uid, gid; the node is METIS_NODE, who h
     fi
     if [ -n "$see_holder" ]; then
         # shellcheck disable=SC2016 # expands in the shell of the other identity
-        see_words=$(run_as "$2" "$3" "$4" '[ -r "$METIS_NODE" ] && [ -w "$METIS_NODE" ] || exit 13')
+        see_words=$(run_as "$2" "$3" "$4" '[ -r "$METIS_NODE" ] && [ -w "$METIS_NODE" ] || exit 13' 2>&1)
         see_status=$?
         see_note="not opened, permissions only: process $see_holder has it open"
     else
@@ -1003,8 +1008,9 @@ section_access() {
     # shellcheck disable=SC2086
     set -- $METIS_USERS
     see_users=''
-    [ $# -eq 0 ] || see_users=$(look_up passwd "$ROOT/etc/passwd" "$@")
-    see_group=$(look_up group "$ROOT/etc/group" "$METIS_GROUP")
+    [ $# -eq 0 ] || see_users=$(look_up passwd "$ROOT/etc/passwd" "$@") || FAILED='the user database did not answer'
+    see_group=$(look_up group "$ROOT/etc/group" "$METIS_GROUP") || FAILED='the group database did not answer'
+    [ -z "$FAILED" ] || return 0
     see_targets=$NODES
     # The driver shares buffers through the heap: who may open the card's node needs it too.
     [ ! -e "$ROOT/dev/dma_heap/system" ] || see_targets=$NODES/dev/dma_heap/system

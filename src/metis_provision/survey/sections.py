@@ -12,6 +12,7 @@ from metis_provision.model.survey import (
     Attempt,
     Boot,
     CommandResult,
+    DkmsBuild,
     Driver,
     FileState,
     Holder,
@@ -316,6 +317,9 @@ def read_dkms(rows: Rows) -> Fields:
             builds.append(build)
         elif line.strip():
             rows.refuse("status", (line,))
+    broken = {version for (version,) in rows.take("broken", 1)}
+    builds = [build for build in builds if build.version not in broken]
+    builds += [DkmsBuild("metis", version, None, None, "broken") for version in sorted(broken)]
     return {"dkms": None if absent else tuple(builds)}
 
 

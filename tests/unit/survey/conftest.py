@@ -6,8 +6,9 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,8 @@ from metis_provision.survey.script import survey_command
 SHELLS = {
     "dash": ["dash"],
     "bash": ["bash", "--posix"],
-    "busybox": ["busybox", "sh"],
     # The shell and every tool from busybox, as on Alpine.
-    "busybox-alone": ["busybox", "sh"],
+    "busybox": ["busybox", "sh"],
 }
 
 # /dev/full: opens for reading and writing without doing anything, and no other process is likely to have it open.
@@ -42,12 +42,12 @@ def config_space(*, max_payload: int = 0, max_read: int = 2, length: int = 256) 
 
 @dataclass
 class HostTree:
-    """A made-up host under ``root``; stubs of commands lie in ``bin``."""
+    """A made-up host under ``root``; stubs of commands lie in ``bin``, in front of those in ``path``."""
 
     root: Path
     bin: Path
-    shell: str = "dash"
-    complaints: list[str] = field(default_factory=list)
+    shell: str
+    path: str
 
     def file(self, path: str, content: str | bytes = "", mode: int = 0o644) -> Path:
         target = self.root / path.lstrip("/")
@@ -130,13 +130,22 @@ class HostTree:
             node.chmod(mode)
         return node
 
+    def without(self, name: str) -> None:
+        """Take a command away; only where every command comes from busybox."""
+        if self.shell != "busybox":
+            pytest.skip(f"the host's own {name} cannot be hidden from this shell")
+        applets = Path(self.path)
+        for applet in applets.iterdir():
+            if applet.name != name:
+                (self.bin / applet.name).symlink_to(applet.readlink())
+        self.path = str(self.bin)
+
     def command(self, text: str) -> list[str]:
         program, *options = SHELLS[self.shell]
         return [shutil.which(program) or program, *options, "-c", text]
 
     def environment(self) -> dict[str, str]:
-        tools = str(self.bin) if self.shell == "busybox-alone" else f"{self.bin}:/usr/bin:/bin"
-        return {"PATH": tools, "METIS_ROOT": str(self.root)}
+        return {"PATH": f"{self.bin}:{self.path}", "METIS_ROOT": str(self.root)}
 
     def output(self, request: SurveyRequest, identity: Sequence[str] = ()) -> str:
         """Run the script on the tree; standard error must stay empty."""
@@ -159,24 +168,32 @@ class HostTree:
 
 
 @pytest.fixture(params=list(SHELLS))
-def host(request: pytest.FixtureRequest, tmp_path: Path) -> HostTree:
+def host(request: pytest.FixtureRequest) -> Iterator[HostTree]:
     """An empty made-up host, looked at with each shell this machine has."""
     shell = request.param
     if shutil.which(SHELLS[shell][0]) is None:
         pytest.skip(f"{SHELLS[shell][0]} is not installed")
-    # Other identities must be able to walk here.
-    for directory in (tmp_path, *tmp_path.parents):
-        if directory.owner() == "root" and directory != Path("/tmp"):
-            directory.chmod(directory.stat().st_mode | 0o011)
-    root, tools = tmp_path / "host", tmp_path / "bin"
-    root.mkdir()
-    tools.mkdir()
-    if shell == "busybox-alone":
-        subprocess.run(["busybox", "--install", "-s", str(tools)], check=True)
-        # Alpine's busybox has flock, Debian's has not.
-        if not (tools / "flock").exists():
-            (tools / "flock").symlink_to(shutil.which("flock") or "/usr/bin/flock")
-    return HostTree(root, tools, shell)
+    path = str(request.getfixturevalue("applets")) if shell == "busybox" else "/usr/bin:/bin"
+    # Not tmp_path: every start of pytest closes the directory above it to the other identities that walk here.
+    with tempfile.TemporaryDirectory(prefix="metis-host-") as directory:
+        place = Path(directory)
+        place.chmod(0o711)
+        tree = HostTree(place / "host", place / "bin", shell, path)
+        tree.root.mkdir()
+        tree.bin.mkdir()
+        yield tree
+
+
+@pytest.fixture(scope="session")
+def applets() -> Iterator[Path]:
+    """A directory of busybox's commands and nothing else; flock is the system's where busybox has none (Debian)."""
+    with tempfile.TemporaryDirectory(prefix="metis-applets-") as place:
+        directory = Path(place)
+        directory.chmod(0o711)
+        subprocess.run(["busybox", "--install", "-s", str(directory)], check=True)
+        if not (directory / "flock").exists():
+            (directory / "flock").symlink_to(shutil.which("flock") or "/usr/bin/flock")
+        yield directory
 
 
 @pytest.fixture
