@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import subprocess
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from metis_provision.lab.apt import AptSetup, local_certificates, read_apt_setup
@@ -81,7 +82,7 @@ def image_recipe(setup: AptSetup, certificates: dict[str, str]) -> Recipe:
     """Return everything the image depends on but the archive's state; ``certificates`` maps names to PEM texts."""
     return {
         "release": RELEASE,
-        "packages": packages(setup),
+        "packages": packages(PACKAGES, setup),
         "sources": setup.sources(RELEASE),
         "options": setup.guest_options(),
         "certificates": certificates if setup.uses_tls else {},
@@ -91,9 +92,9 @@ def image_recipe(setup: AptSetup, certificates: dict[str, str]) -> Recipe:
     }
 
 
-def packages(setup: AptSetup) -> tuple[str, ...]:
-    """Return the packages of the image; certificates only where the mirror needs them."""
-    return (*PACKAGES, "ca-certificates") if setup.uses_tls else PACKAGES
+def packages(wanted: tuple[str, ...], setup: AptSetup) -> tuple[str, ...]:
+    """Return the packages of an image; certificates only where the mirror needs them."""
+    return (*wanted, "ca-certificates") if setup.uses_tls else wanted
 
 
 def guest_image() -> Path:
@@ -110,25 +111,26 @@ def _build(directory: Path, setup: AptSetup, certificates: dict[str, str]) -> No
         RELEASE,
         root,
         variant="minbase",
-        packages=packages(setup),
+        packages=packages(PACKAGES, setup),
         sources=setup.sources(RELEASE),
         apt_options=setup.options,
         setup=SETUP_SCRIPT,
         customize=CUSTOMIZE_SCRIPT,
     )
     bootstrap(command, "the guest image")
-    _configure_apt(root, setup, certificates)
+    configure_apt(root, setup.guest_options(), certificates if setup.uses_tls else {})
     make_filesystem(root, directory / "disk.raw")
     shutil.rmtree(root)
 
 
-def _configure_apt(root: Path, setup: AptSetup, certificates: dict[str, str]) -> None:
+def configure_apt(root: Path, options: Iterable[str], certificates: Mapping[str, str]) -> None:
+    """Write the apt options and the certificate authorities of an unpacked root."""
     # mmdebstrap leaves its own options there, with the proxies as this machine sees them.
     (root / "etc/apt/apt.conf.d/99mmdebstrap").unlink(missing_ok=True)
     # Descriptions in other languages would be half of what an emulated guest downloads and reads.
-    options = ('Acquire::Languages "none";', *setup.guest_options())
-    (root / "etc/apt/apt.conf.d/90machine").write_text("".join(f"{option}\n" for option in options))
-    if setup.uses_tls and certificates:
+    lines = ('Acquire::Languages "none";', *options)
+    (root / "etc/apt/apt.conf.d/90machine").write_text("".join(f"{line}\n" for line in lines))
+    if certificates:
         for name, text in certificates.items():
             (root / "usr/local/share/ca-certificates" / name).write_text(text)
         subprocess.run(["chroot", str(root), "update-ca-certificates"], check=True, capture_output=True)

@@ -49,7 +49,8 @@ class Wish:
 def up(wish: Wish) -> Machine:
     """Bring a machine up and return it once ssh answers; UserError saying what is missing or went wrong.
 
-    A machine that failed keeps its directory with the console's log until the next ``up`` or ``down`` of that name.
+    A machine that failed after something of it was started keeps its directory with the logs until the next ``up``
+    or ``down`` of that name; one that failed earlier leaves nothing.
     """
     _check(wish)
     directory = state_dir() / wish.name
@@ -62,6 +63,8 @@ def up(wish: Wish) -> Machine:
             return _make(wish, directory)
         except BaseException:
             _end_processes(directory)
+            if not any(directory.glob("*.log")):
+                shutil.rmtree(directory)
             raise
 
 

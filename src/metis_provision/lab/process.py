@@ -42,12 +42,14 @@ class ProcessRecord:
         if self.boot_id != _boot_id():
             return False
         try:
-            stat = Path(f"/proc/{self.pid}/stat").read_text()
+            fields = _stat_fields(self.pid)
         except (FileNotFoundError, ProcessLookupError):
             return False
-        # The second field is the name in parentheses and may itself hold spaces and parentheses.
-        state, *fields = stat.rpartition(")")[2].split()
-        return state not in ("Z", "X") and int(fields[18]) == self.start_ticks
+        return fields[0] not in ("Z", "X") and int(fields[19]) == self.start_ticks
+
+    def as_text(self) -> str:
+        """Return the record as one line, without its end."""
+        return f"{self.pid} {self.start_ticks} {self.boot_id}"
 
     def terminate(self) -> None:
         """End the process: SIGTERM first, SIGKILL if it takes longer than ``TERM_SECONDS``."""
@@ -75,8 +77,23 @@ def _ended(handle: int, seconds: float) -> bool:
     return bool(poll.poll(seconds * 1000))
 
 
+def _stat_fields(pid: int) -> list[str]:
+    """Return the third and further fields of /proc/<pid>/stat (proc_pid_stat(5))."""
+    # The second is the name in parentheses and may itself hold spaces and parentheses.
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
 def _boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def parse_record(text: str) -> ProcessRecord | None:
+    """Return the process that ``ProcessRecord.as_text`` or a started process wrote down, None if it is not one."""
+    try:
+        pid, start_ticks, boot_id = text.split()
+        return ProcessRecord(int(pid), int(start_ticks), boot_id)
+    except ValueError:
+        return None
 
 
 def read_record(path: Path) -> ProcessRecord | None:
@@ -85,14 +102,18 @@ def read_record(path: Path) -> ProcessRecord | None:
         text = path.read_text()
     except FileNotFoundError:
         return None
-    try:
-        pid, start_ticks, boot_id = text.split()
-        return ProcessRecord(int(pid), int(start_ticks), boot_id)
-    except ValueError as error:
+    record = parse_record(text)
+    if record is None:
         raise UserError(
             f"{path} does not hold a process id, a start time and a boot id: end that process by hand, "
             "then remove the file."
-        ) from error
+        )
+    return record
+
+
+def current_process() -> ProcessRecord:
+    """Return the process this is."""
+    return ProcessRecord(os.getpid(), int(_stat_fields(os.getpid())[19]), _boot_id())
 
 
 def start_recorded(

@@ -28,8 +28,8 @@ def test_nothing_of_what_a_deploy_installs_is_asked_for():
 
 def test_certificates_come_along_for_tls_only():
     certificates = {"company.crt": "PEM"}
-    assert "ca-certificates" not in packages(PLAIN)
-    assert "ca-certificates" in packages(TLS)
+    assert "ca-certificates" not in packages(PACKAGES, PLAIN)
+    assert "ca-certificates" in packages(PACKAGES, TLS)
     assert image_recipe(PLAIN, certificates)["certificates"] == {}
     assert image_recipe(TLS, certificates)["certificates"] == certificates
 

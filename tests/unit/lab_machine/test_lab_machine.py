@@ -125,7 +125,7 @@ def test_up_refuses_what_is_no_name(no_requirements, name):
 
 def test_a_start_that_fails_ends_what_it_started(no_requirements, monkeypatch):
     def half(wish, directory):
-        start_recorded(["sleep", "1000"], directory / "qemu.pid", directory / "log")
+        start_recorded(["sleep", "1000"], directory / "qemu.pid", directory / "qemu.log")
         raise UserError("no luck")
 
     ended = []
@@ -137,8 +137,19 @@ def test_a_start_that_fails_ends_what_it_started(no_requirements, monkeypatch):
     started = [process for process in ended if process is not None]
     assert len(started) == 1
     assert not started[0].is_alive()
-    assert (state_dir() / "demo" / "log").exists()
+    assert (state_dir() / "demo" / "qemu.log").exists()
     assert machines.unfinished("demo") is Condition.UNFINISHED
+
+
+def test_a_start_that_fails_before_anything_runs_leaves_nothing(no_requirements, monkeypatch):
+    def refuse(wish, directory):
+        (directory / "id_ed25519").touch()
+        raise UserError("KVM does not work here.")
+
+    monkeypatch.setattr(lifecycle, "_make", refuse)
+    with pytest.raises(UserError, match="KVM"):
+        up(Wish(name="demo"))
+    assert machines.names() == []
 
 
 def test_ports_of_other_machines_are_left_to_them():
