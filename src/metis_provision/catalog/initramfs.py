@@ -14,7 +14,6 @@ class InitramfsSource(StrEnum):
     """Where an entry comes from; the head of ``initramfs.yml`` says what each stands for."""
 
     SEED = "seed"
-    CONVENTION = "convention"
 
 
 class _Part(BaseModel):
@@ -32,7 +31,6 @@ class InitramfsCatalogue(_Part):
     """The whole file."""
 
     modules: tuple[Named, ...]
-    overlay_dirs: tuple[Named, ...]
     architectures: tuple[Named, ...]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from metis_provision.catalog.carriers import carrier
 from metis_provision.catalog.contract import contract
 from metis_provision.catalog.initramfs import Named, initramfs_catalogue
-from metis_provision.desired import access, driver
+from metis_provision.desired import access, driver, services
 from metis_provision.desired.rendering import render
 from metis_provision.model.artifact import Concern, File, ImageContent, Initramfs, Validator
 from metis_provision.model.settings import InitramfsChoice, Settings
@@ -67,11 +67,15 @@ def _modules(content: ImageContent) -> list[str]:
     return [str(contract().module), *_names(initramfs_catalogue().modules)] if content is ImageContent.DRIVER else []
 
 
-def _overlays(settings: Settings) -> list[str]:
-    """File names of the carrier's overlays and those asked for."""
+def _overlays(settings: Settings) -> list[tuple[str, ...]]:
+    """For each overlay of the carrier and of the settings, the places where its file may be."""
     boot = carrier(settings.carrier).boot
     own = [overlay.name for overlay in boot.overlays] if boot else []
-    return [f"{name}.dtbo" for name in dict.fromkeys([*own, *(settings.overlays or ())])]
+    names = dict.fromkeys([*own, *(settings.overlays or ()), *settings.runtime_overlays])
+    return [
+        (name,) if name.startswith("/") else tuple(f"{place}/{name}.dtbo" for place in services.OVERLAY_DIRECTORIES)
+        for name in names
+    ]
 
 
 def _beside(content: ImageContent) -> tuple[str, ...]:
@@ -84,22 +88,20 @@ def _names(entries: tuple[Named, ...]) -> list[str]:
 
 
 def _inputs(settings: Settings, content: ImageContent, generator: Generator) -> bytes:
-    catalogue = initramfs_catalogue()
     # An image of mkinitfs has no udev to read rules.
-    rules = [] if generator is Generator.MKINITFS else [(RULES, RULES_IN_IMAGE)]
+    rules = "" if generator is Generator.MKINITFS else RULES
     return render(
         INPUTS.removeprefix("/"),
         generator=str(generator),
         modules=_modules(content),
-        files=rules,
+        rules=rules,
+        rules_in_image=RULES_IN_IMAGE,
         overlays=_overlays(settings),
-        overlay_dirs=_names(catalogue.overlay_dirs),
         beside=[INPUTS, *_HOOKS[generator], *_beside(content)],
     )
 
 
 def _hook_files(generator: Generator, settings: Settings, survey: Survey, content: ImageContent) -> tuple[File, ...]:
-    catalogue = initramfs_catalogue()
     match generator:
         case Generator.DRACUT:
             return (_script(DRACUT_MODULE, _hook(DRACUT_MODULE, architectures=_architectures(settings, survey))),)
@@ -108,8 +110,7 @@ def _hook_files(generator: Generator, settings: Settings, survey: Survey, conten
         case Generator.MKINITCPIO:
             return (_plain(MKINITCPIO_HOOK, _hook(MKINITCPIO_HOOK)), _plain(MKINITCPIO_CONF, _hook(MKINITCPIO_CONF)))
         case Generator.MKINITFS:
-            overlays, directories = _overlays(settings), _names(catalogue.overlay_dirs)
-            taken = _hook(MKINITFS_FILES, overlays=overlays, overlay_dirs=directories, marks=MARKS)
+            taken = _hook(MKINITFS_FILES, overlays=_overlays(settings), marks=MARKS)
             return (
                 _plain(MKINITFS_MODULES, _hook(MKINITFS_MODULES, modules=_modules(content))),
                 _plain(MKINITFS_FILES, taken),

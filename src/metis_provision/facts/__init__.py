@@ -9,6 +9,8 @@ from metis_provision.facts.survey import (
     MetisDriver,
     MetisFiles,
     MetisHost,
+    MetisImages,
+    MetisInitramfs,
     MetisKernels,
     MetisLog,
     MetisNodes,
@@ -16,6 +18,7 @@ from metis_provision.facts.survey import (
     MetisPast,
     MetisPci,
     MetisSelfTest,
+    MetisServices,
     MetisState,
     MetisSurvey,
 )
@@ -29,6 +32,8 @@ __all__ = [
     "MetisDriver",
     "MetisFiles",
     "MetisHost",
+    "MetisImages",
+    "MetisInitramfs",
     "MetisKernels",
     "MetisLog",
     "MetisNodes",
@@ -36,6 +41,7 @@ __all__ = [
     "MetisPast",
     "MetisPci",
     "MetisSelfTest",
+    "MetisServices",
     "MetisState",
     "MetisSurvey",
 ]

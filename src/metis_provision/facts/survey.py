@@ -254,6 +254,46 @@ class MetisBoot(_NamelessFact[dict[str, Any]]):
     field = "boot"
 
 
+class MetisInitramfs(_NamelessFact[dict[str, Any]]):
+    """What makes the host's initramfs, and the image that is loaded with each kernel.
+
+    .. code:: python
+
+        {"generator": "initramfs-tools",
+         "images": [{"kernel": "6.12.63+deb13-amd64", "path": "/boot/initrd.img-6.12.63+deb13-amd64",
+                     "identity": "24117248 1767225600", "inputs": "9f86...",
+                     "record": ["9f86...", "24117248 1767225600"]}]}
+    """
+
+    section = Section.INITRAMFS
+    field = "initramfs"
+
+
+class MetisImages(_NamelessFact[list[dict[str, Any]]]):
+    """What should be in each image and whether it is; unpacks them, which takes seconds.
+
+    .. code:: python
+
+        [{"kernel": "6.12.63+deb13-amd64", "name": "/etc/udev/rules.d/99-axelera.rules", "held": True}]
+    """
+
+    section = Section.IMAGES
+    field = "image_items"
+
+
+class MetisServices(_NamelessFact[dict[str, Any] | None]):
+    """Services called ``axelera*``; None where neither systemd nor OpenRC runs.
+
+    .. code:: python
+
+        {"axelera-watchdog": {"name": "axelera-watchdog", "enabled": True, "state": "active",
+         "detail": "loaded enabled running success", "ran": True, "stale": False}}
+    """
+
+    section = Section.SERVICES
+    field = "services"
+
+
 class MetisPast(_NamelessFact[dict[str, Any]]):
     """What other tools and older hands may have left: udev rules, units, sources and modules.
 

@@ -20,7 +20,7 @@ from metis_provision.facts import MetisSurvey
 from metis_provision.model.artifact import DesiredState
 from metis_provision.model.receipt import Receipt, read_receipt
 from metis_provision.model.settings import Settings, settings_from
-from metis_provision.model.survey import PASSIVE, Section, Survey, SurveyRequest
+from metis_provision.model.survey import ACTIVE, Section, Survey, SurveyRequest
 
 
 class SurveyFailed(RuntimeError):
@@ -77,7 +77,7 @@ def view_of(state: State, host: Host) -> View:
 def fresh_view(host: Host, sections: tuple[Section, ...] = tuple(Section)) -> View:
     """Look again, by default with the sections that touch the card; kept for nobody. Raises SurveyFailed."""
     settings = host_settings(host)
-    wanted = PASSIVE if settings.cards == 0 else sections
+    wanted = tuple(section for section in sections if settings.cards or section not in ACTIVE)
     return View(settings, look(host, survey_request(settings, wanted)))
 
 

@@ -17,6 +17,8 @@ unset CDPATH ENV LS_COLORS POSIXLY_CORRECT
 TAB=$(printf '\t')
 NL='
 '
+CR=$(printf '\r')
+INPUTS=/usr/lib/metis-provision/initramfs-inputs
 
 # ---- output
 
@@ -779,6 +781,182 @@ section_boot() {
     [ ! -d "$ROOT/sys/kernel/config/device-tree/overlays" ] || put configfs
     see_pcie
     see_changed
+    return 0
+}
+
+# ---- initramfs
+
+choose_generator() { # GENERATOR: what is called when a kernel arrives; others may be installed beside it
+    GENERATOR=''
+    see_asked=$(sed -n 's/^[[:space:]]*initrd_generator=//p' "$ROOT/etc/kernel/install.conf" 2>/dev/null)
+    for see_caller in "$see_asked:/etc/kernel/install.conf" \
+        initramfs-tools:/etc/kernel/postinst.d/initramfs-tools dracut:/etc/kernel/postinst.d/dracut \
+        mkinitcpio:/usr/share/libalpm/hooks/90-mkinitcpio-install.hook \
+        dracut:/usr/share/libalpm/hooks/90-dracut-install.hook dracut:/etc/pacman.d/hooks/90-dracut-install.hook \
+        dracut:/usr/lib/kernel/install.d/50-dracut.install mkinitcpio:/usr/lib/kernel/install.d/50-mkinitcpio.install \
+        mkinitfs:/etc/mkinitfs/mkinitfs.conf; do
+        [ -e "$ROOT${see_caller#*:}" ] || continue
+        # Debian keeps the callers of packages that were removed: the tool itself must be there too.
+        case ${see_caller%%:*} in
+            initramfs-tools) has update-initramfs || continue ;;
+            dracut | mkinitcpio | mkinitfs) has "${see_caller%%:*}" || continue ;;
+            *) continue ;;
+        esac
+        GENERATOR=${see_caller%%:*}
+        return 0
+    done
+    return 1
+}
+
+firmware_image() { # release: IMAGE is what a Raspberry Pi's firmware loads with such a kernel, empty if nothing
+    IMAGE=''
+    case $1 in
+        *rpi-2712) see_usual=initramfs_2712 ;;
+        *rpi-v8) see_usual=initramfs8 ;;
+        *rpi-v7l) see_usual=initramfs7l ;;
+        *rpi-v7) see_usual=initramfs7 ;;
+        *rpi-v6) see_usual=initramfs ;;
+        *) return 1 ;;
+    esac
+    for see_boot in /boot/firmware /boot; do
+        [ -r "$ROOT$see_boot/config.txt" ] || continue
+        see_section='[all]'
+        see_name=''
+        while IFS= read -r see_line || [ -n "$see_line" ]; do
+            see_line=${see_line%"$CR"}
+            case $see_line in '['*) see_section=$see_line ;; esac
+            case $see_section in '[all]' | '[pi5]' | '[cm5]') ;; *) continue ;; esac
+            case $see_line in
+                auto_initramfs=1) see_name=$see_usual ;;
+                auto_initramfs=0) see_name='' ;;
+                'initramfs '*)
+                    see_name=${see_line#initramfs }
+                    see_name=${see_name%% *}
+                    ;;
+            esac
+        done <"$ROOT$see_boot/config.txt"
+        IMAGE=${see_name:+$see_boot/$see_name}
+        return 0
+    done
+    return 1
+}
+
+built_image() { # release: IMAGE is where the host's tools put the image of a kernel
+    first_line "$ROOT/lib/modules/$1/pkgbase" || FIRST=$1
+    for see_path in "$ROOT/boot/initrd.img-$1" "$ROOT/boot/initramfs-$1.img" "$ROOT/boot/initrd-$1" \
+        "$ROOT"/boot/*/"$1"/initrd "$ROOT"/efi/*/"$1"/initrd "$ROOT"/boot/efi/*/"$1"/initrd \
+        "$ROOT/boot/initramfs-$FIRST.img" "$ROOT/boot/initramfs-${1##*-}"; do
+        IMAGE=${see_path#"$ROOT"}
+        [ ! -f "$see_path" ] || return 0
+    done
+    return 1
+}
+
+identify() { # path: IDENTITY is its size and time of change, as far as there is such a file
+    IDENTITY=$(stat -c '%s %Y' "$ROOT$1" 2>/dev/null)
+}
+
+loaded_image() { # release, running: IMAGE and IDENTITY of what the boot loader loads with this kernel
+    if ! firmware_image "$1"; then
+        built_image "$1" && identify "$IMAGE"
+        return
+    fi
+    see_loaded=$IMAGE
+    if [ -z "$see_loaded" ] || ! identify "$see_loaded"; then return 1; fi
+    see_identity=$IDENTITY
+    # One copy serves all kernels of a kind: it is the running kernel's, or that of whichever was copied there last.
+    if [ -z "$2" ] && built_image "$1" && identify "$IMAGE" && [ "${IDENTITY%% *}" != "${see_identity%% *}" ]; then
+        return 0
+    fi
+    IMAGE=$see_loaded
+    IDENTITY=$see_identity
+}
+
+each_image() { # function to call with release, path and identity
+    first_line "$ROOT/proc/sys/kernel/osrelease" || FIRST=$(uname -r)
+    see_running=$FIRST
+    for see_directory in "$ROOT"/lib/modules/*; do
+        see_release=${see_directory##*/}
+        [ -e "$see_directory/modules.builtin" ] || [ -d "$see_directory/kernel" ] || continue
+        see_is_running=''
+        [ "$see_release" != "$see_running" ] || see_is_running=yes
+        loaded_image "$see_release" "$see_is_running" && "$1" "$see_release" "$IMAGE" "$IDENTITY"
+    done
+    return 0
+}
+
+see_image() {
+    put image "$1" "$2" "$3"
+    first_line "$ROOT/var/lib/metis-provision/initramfs/$1" && put record "$1" "$FIRST"
+    [ -x "$ROOT$INPUTS" ] || return 0
+    limit 20 "$ROOT$INPUTS" "$1" 2>/dev/null | while read -r see_kind see_digest _; do
+        [ "$see_kind" != inputs ] || put inputs "$1" "$see_digest"
+    done
+}
+
+section_initramfs() {
+    choose_generator
+    put generator "${GENERATOR:-none}"
+    each_image see_image
+}
+
+# ---- images: lists what is in them, which takes seconds
+
+look_into_image() {
+    limit 120 "$ROOT$INPUTS" "$1" "$ROOT$2" 2>/dev/null | while read -r see_kind see_item; do
+        case $see_kind in holds | lacks | unreadable) put "$see_kind" "$1" "$see_item" ;; esac
+    done
+}
+
+section_images() {
+    [ ! -x "$ROOT$INPUTS" ] || each_image look_into_image
+}
+
+# ---- services: those called axelera*, of systemd or OpenRC
+
+list_units() { # UNITS: names of the unit files and of those that are enabled, each once
+    UNITS=''
+    for see_file in "$ROOT"/etc/systemd/system/axelera*.service "$ROOT"/etc/systemd/system/*.wants/axelera*.service; do
+        [ -e "$see_file" ] || [ -h "$see_file" ] || continue
+        case " $UNITS " in *" ${see_file##*/} "*) ;; *) UNITS="$UNITS ${see_file##*/}" ;; esac
+    done
+}
+
+see_units() {
+    list_units
+    [ -n "$UNITS" ] || return 0
+    # shellcheck disable=SC2086 # names of our own kind, without spaces
+    see_words=$(limit 20 systemctl show -p Id,LoadState,UnitFileState,ActiveState,SubState,Result,NeedDaemonReload \
+        -p ExecMainStartTimestampMonotonic -- $UNITS 2>/dev/null) || FAILED='systemctl did not answer'
+    printf '%s\n' "$see_words" | put_lines unit
+}
+
+see_openrc_state() { # name
+    for see_state in started starting stopping inactive; do
+        [ -h "$ROOT/run/openrc/$see_state/$1" ] || [ -e "$ROOT/run/openrc/$see_state/$1" ] || continue
+        if [ "$see_state" = started ] && first_line "$ROOT/run/$1.pid" && [ ! -d "$ROOT/proc/$FIRST" ]; then
+            see_state=crashed
+        fi
+        put openrc "$1" state "$see_state"
+        return 0
+    done
+    put openrc "$1" state stopped
+}
+
+section_services() {
+    if [ -d "$ROOT/run/systemd/system" ] && has systemctl; then
+        put manager systemd
+        see_units
+    elif [ -d "$ROOT/run/openrc" ]; then
+        put manager openrc
+        for see_file in "$ROOT"/etc/init.d/axelera*; do
+            [ -e "$see_file" ] || continue
+            see_openrc_state "${see_file##*/}"
+            for see_level in "$ROOT"/etc/runlevels/*/"${see_file##*/}"; do
+                [ ! -h "$see_level" ] || put openrc "${see_file##*/}" enabled
+            done
+        done
+    fi
     return 0
 }
 

@@ -15,8 +15,12 @@ from metis_provision.model.survey import (
     DkmsBuild,
     Driver,
     FileState,
+    Generator,
     Holder,
     Host,
+    ImageItem,
+    InitramfsImage,
+    InitramfsState,
     JobState,
     Kernel,
     ModuleFile,
@@ -25,6 +29,7 @@ from metis_provision.model.survey import (
     PciFunction,
     RuleLine,
     Section,
+    ServiceState,
     SourceTree,
 )
 from metis_provision.survey.formats import (
@@ -421,6 +426,95 @@ def _decoded(text: str) -> str | None:
         return None
 
 
+# ---- initramfs, images
+
+
+def read_initramfs(rows: Rows) -> Fields:
+    """``initramfs``."""
+    inputs = dict(_pairs(rows, "inputs"))
+    records = dict(_pairs(rows, "record"))
+    return {
+        "initramfs": InitramfsState(
+            generator=_generator(rows),
+            images=tuple(
+                InitramfsImage(kernel, path, identity, inputs.get(kernel) or None, _record(records.get(kernel, "")))
+                for kernel, path, identity in rows.take("image", 3)
+            ),
+        )
+    }
+
+
+def _generator(rows: Rows) -> Generator | None:
+    name = rows.first("generator") or "none"
+    if name == "none":
+        return None
+    try:
+        return Generator(name)
+    except ValueError:
+        rows.refuse("generator", (name,))
+        return None
+
+
+def _record(text: str) -> tuple[str, str] | None:
+    inputs, _, identity = text.partition(" ")
+    return (inputs, identity) if inputs else None
+
+
+def read_images(rows: Rows) -> Fields:
+    """``image_items``."""
+    items = [ImageItem(kernel, item, held=True) for kernel, item in rows.take("holds", 2)]
+    items += [ImageItem(kernel, item, held=False) for kernel, item in rows.take("lacks", 2)]
+    items += [ImageItem(kernel, "", held=None) for (kernel,) in rows.take("unreadable", 1)]
+    return {"image_items": tuple(items)}
+
+
+# ---- services
+
+
+def read_services(rows: Rows) -> Fields:
+    """``services``: None where neither systemd nor OpenRC runs."""
+    manager = rows.first("manager")
+    states = [_unit(block) for block in _blocks(line for (line,) in rows.take("unit", 1))]
+    scripts: dict[str, dict[str, str]] = {}
+    for name, key, value in rows.take("openrc", 3):
+        scripts.setdefault(name, {})[key] = value
+    states += [_script(name, values) for name, values in scripts.items()]
+    return {"services": {state.name: state for state in states} if manager else None}
+
+
+def _blocks(lines: Iterable[str]) -> list[dict[str, str]]:
+    """Properties of each unit, as ``systemctl show`` prints them: an empty line between two units."""
+    blocks: list[dict[str, str]] = [{}]
+    for line in lines:
+        key, _, value = line.partition("=")
+        if not line:
+            blocks.append({})
+        else:
+            blocks[-1][key] = value
+    return [block for block in blocks if "Id" in block]
+
+
+def _unit(values: Mapping[str, str]) -> ServiceState:
+    state = values.get("ActiveState", "")
+    names = {"activating": "starting", "deactivating": "stopping", "reloading": "active"}
+    words = [values.get(key, "") for key in ("LoadState", "UnitFileState", "SubState", "Result")]
+    return ServiceState(
+        name=values["Id"].removesuffix(".service"),
+        enabled=values.get("UnitFileState") == "enabled",
+        state=names.get(state, state or "unknown"),
+        detail=" ".join(word for word in words if word),
+        ran=values.get("ExecMainStartTimestampMonotonic", "0") not in {"", "0"},
+        stale=values.get("NeedDaemonReload") == "yes",
+    )
+
+
+def _script(name: str, values: Mapping[str, str]) -> ServiceState:
+    state = values.get("state", "")
+    names = {"started": "active", "stopped": "inactive", "inactive": "starting"}
+    running = state in {"started", "crashed"}
+    return ServiceState(name, "enabled" in values, names.get(state, state or "unknown"), state, ran=running)
+
+
 # ---- past
 
 
@@ -529,8 +623,11 @@ READERS: Mapping[Section, Callable[[Rows], Fields]] = {
     Section.PACKAGES: read_packages,
     Section.PAST: read_past,
     Section.BOOT: read_boot,
+    Section.INITRAMFS: read_initramfs,
+    Section.SERVICES: read_services,
     Section.STATE: read_state,
     Section.LOG: read_log,
+    Section.IMAGES: read_images,
     Section.ACCESS: read_access,
     Section.DEVICES: read_devices,
     Section.SELF_TEST: read_self_test,
