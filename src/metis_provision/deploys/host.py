@@ -27,6 +27,7 @@ def metis() -> None:
     operations.preflight(name="Check that the host can be provisioned")
     operations.packages(name="Install what the driver's build needs")
     operations.access(name="Set up group, users, udev rules and module configuration")
+    operations.past(name="Set aside what other tools and older hands left")
     operations.driver(name="Build and install the driver")
     operations.card(name="Load the driver and name the card's nodes")
     operations.boot(name="Set up what the carrier needs at boot")

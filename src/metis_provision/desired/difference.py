@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from metis_provision.catalog.contract import IdKind, contract
+from metis_provision.catalog.contract import contract
+from metis_provision.desired.access import CARD_KINDS, VENDOR_RULES
 from metis_provision.desired.config_txt import holds_block
 from metis_provision.desired.payloads import host_path
 from metis_provision.desired.platforms import platform_of
@@ -16,9 +17,11 @@ from metis_provision.model.artifact import (
     Concern,
     DesiredState,
     DkmsModule,
+    Fate,
     File,
     Group,
     ImageContent,
+    Leftover,
     Payload,
     Service,
     User,
@@ -27,7 +30,8 @@ from metis_provision.model.receipt import Receipt
 from metis_provision.model.settings import Reboot, Settings
 from metis_provision.model.survey import Generator, InitramfsImage, Kernel, Node, Survey
 
-HEAP_SUBSYSTEM = "dma_heap"
+HEAP = "dma_heap"
+"""The subsystem; among what is triggered it stands for the DMA heap, as an address stands for a card."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,8 @@ class FilesChange:
     files: tuple[File, ...] = ()
     surplus: tuple[str, ...] = ()
     """Paths we once wrote and that are no longer wanted."""
+    strangers: tuple[str, ...] = ()
+    """Paths among ``files`` where something lies that we did not write."""
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -49,9 +55,22 @@ class FilesChange:
             *(f"create group {group.name}" for group in self.groups),
             *(f"create user {user.name}" for user in self.users),
             *(f"add {user} to group {group}" for user, group in self.memberships),
-            *(f"write {file.path}" for file in self.files),
+            *(f"write {file.path}" for file in self.files if file.path not in self.strangers),
+            *(f"replace {path}, which is not ours, and keep its contents" for path in self.strangers),
             *(f"take back {path}" for path in self.surplus),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class PastChange:
+    """What others left and is set aside."""
+
+    leftovers: tuple[Leftover, ...]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What will be done, one short phrase each."""
+        return tuple(f"set aside {leftover.path}: {leftover.what}" for leftover in self.leftovers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +94,7 @@ class DriverChange:
 
 @dataclass(frozen=True, slots=True)
 class CardChange:
-    """The module to load, and the subsystems whose nodes need their rules applied again."""
+    """The module to load, and what needs its rules applied again: addresses of cards, and ``HEAP`` for the DMA heap."""
 
     load: str | None
     trigger: tuple[str, ...]
@@ -85,7 +104,7 @@ class CardChange:
         """What will be done, one short phrase each."""
         return (
             *((f"load module {self.load}",) if self.load else ()),
-            *(f"apply the udev rules to {subsystem} nodes" for subsystem in self.trigger),
+            *(f"apply the udev rules to {'the DMA heap' if it == HEAP else it}" for it in self.trigger),
         )
 
 
@@ -176,6 +195,7 @@ class Difference:
     packages: tuple[str, ...] = ()
     files: Mapping[Concern, FilesChange] = field(default_factory=dict)
     """By concern; the accounts are part of access."""
+    past: PastChange | None = None
     driver: DriverChange | None = None
     card: CardChange | None = None
     boot: BootChange | None = None
@@ -190,6 +210,7 @@ class Difference:
         found = {
             Concern.PACKAGES: tuple(f"install {name}" for name in self.packages),
             **{concern: change.reasons for concern, change in self.files.items()},
+            Concern.PAST: self.past.reasons if self.past else (),
             Concern.DRIVER: self.driver.reasons if self.driver else (),
             Concern.CARD: self.card.reasons if self.card else (),
             Concern.BOOT: self.boot.reasons if self.boot else (),
@@ -216,6 +237,7 @@ def difference(settings: Settings, desired: DesiredState, survey: Survey, receip
     return Difference(
         packages=tuple(name for name in desired.packages if name not in survey.packages),
         files=files,
+        past=_past(desired),
         driver=driver,
         card=_card(settings, desired, survey),
         boot=_boot(desired),
@@ -228,10 +250,13 @@ def difference(settings: Settings, desired: DesiredState, survey: Survey, receip
 
 def _files(concern: Concern, desired: DesiredState, survey: Survey, receipt: Receipt) -> FilesChange:
     ours = {path for path, entry in receipt.files.items() if entry.concern is concern}
+    files = tuple(f for f in desired.files if f.concern is concern and not _in_place(survey, f))
+    there = {path for path, state in survey.files.items() if state.kind in {"file", "link"}}
     return FilesChange(
         concern,
-        files=tuple(f for f in desired.files if f.concern is concern and not _in_place(survey, f)),
+        files=files,
         surplus=tuple(sorted(ours - {file.path for file in desired.files})),
+        strangers=tuple(file.path for file in files if file.path in there - set(receipt.files)),
     )
 
 
@@ -272,6 +297,11 @@ def _holds(survey: Survey, path: str, content: bytes) -> bool:
 def _lacks_payload(survey: Survey, payload: Payload) -> bool:
     state = survey.files.get(host_path(payload))
     return state is None or state.sha256 != payload.sha256
+
+
+def _past(desired: DesiredState) -> PastChange | None:
+    found = tuple(leftover for leftover in desired.leftovers if leftover.fate is Fate.SET_ASIDE)
+    return PastChange(found) if found else None
 
 
 def _driver(desired: DesiredState, survey: Survey) -> DriverChange | None:
@@ -326,9 +356,9 @@ def _card(settings: Settings, desired: DesiredState, survey: Survey) -> CardChan
     if desired.module is None or survey.host.container is not None:
         return None
     nodes = [node for node in survey.nodes or () if node.bdf in _cards(survey)]
-    stale = {node.device_class for node in nodes if not _node_as_wanted(settings, node)}
-    if settings.cards and survey.dma_heap is not None and not _group_reads_and_writes(survey.dma_heap):
-        stale.add(HEAP_SUBSYSTEM)
+    stale = {node.bdf for node in nodes if node.bdf and not _node_as_wanted(settings, node)}
+    if settings.cards and survey.dma_heap is not None and not _heap_as_wanted(survey, survey.dma_heap):
+        stale.add(HEAP)
     missing = survey.driver is not None and not survey.driver.loaded
     change = CardChange(
         # Some versions of the driver refuse to load without a card, and the reboot to come loads it anyway.
@@ -343,14 +373,20 @@ def _cards(survey: Survey) -> set[str]:
     found = set()
     for function in survey.pci or ():
         known = contract().identify(int(function.vendor, 16), int(function.device, 16), int(function.class_code, 16))
-        if known is not None and known.kind is IdKind.METIS:
+        if known is not None and known.kind in CARD_KINDS:
             found.add(function.bdf)
     return found
 
 
-def _group_reads_and_writes(heap: Node) -> bool:
+def _heap_as_wanted(survey: Survey, heap: Node) -> bool:
     """As far as the mode says: an entry of an access list shows there as the group's bits."""
-    return bool(heap.mode) and int(heap.mode, 8) & 0o060 == 0o060
+    mode = int(heap.mode or "0", 8)
+    opened = bool(mode & 0o006) and _by_vendor(survey)
+    return mode & 0o060 == 0o060 and not opened
+
+
+def _by_vendor(survey: Survey) -> bool:
+    return survey.past is not None and any(rule.path == VENDOR_RULES for rule in survey.past.rules)
 
 
 def _node_as_wanted(settings: Settings, node: Node) -> bool:

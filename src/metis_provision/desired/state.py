@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from metis_provision.desired import access, boot, driver, initramfs, payloads, preflight, services
+from metis_provision.desired.past import with_past
 from metis_provision.desired.platforms import all_package_patterns, platform_of
 from metis_provision.model.artifact import DesiredState
 from metis_provision.model.receipt import RECEIPT_PATH
@@ -11,7 +12,11 @@ from metis_provision.model.survey import PASSIVE, Section, Survey, SurveyRequest
 
 
 def desired_state(settings: Settings, survey: Survey) -> DesiredState:
-    """Everything one host should carry."""
+    """Everything one host should carry, and what is to become of what others left there."""
+    return with_past(settings, survey, _own_state(settings, survey))
+
+
+def _own_state(settings: Settings, survey: Survey) -> DesiredState:
     platform = platform_of(survey.host)
     return DesiredState(
         groups=access.groups(settings),

@@ -15,13 +15,14 @@ class Concern(StrEnum):
     PREFLIGHT = "preflight"
     PACKAGES = "packages"
     ACCESS = "access"
+    PAST = "past"
     DRIVER = "driver"
     CARD = "card"
     BOOT = "boot"
     INITRAMFS = "initramfs"
+    RUNTIME = "runtime"
     SERVICES = "services"
     REBOOT = "reboot"
-    RUNTIME = "runtime"
 
 
 class Validator(StrEnum):
@@ -163,6 +164,35 @@ class BootConfig:
     content: bytes
 
 
+class LeftoverKind(StrEnum):
+    """What a leftover is to those who set it aside."""
+
+    FILE = "file"
+    MODULE = "module"
+    SOURCE = "source"
+    BUILD = "build"
+
+
+class Fate(StrEnum):
+    """What becomes of a leftover. ``overridden``: it stays, and what it says does not count."""
+
+    REPLACED = "replaced"
+    SET_ASIDE = "set-aside"
+    OVERRIDDEN = "overridden"
+    LEFT = "left"
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """Something that another tool or an older hand left; ``why`` says why it stays, where it does."""
+
+    path: str
+    kind: LeftoverKind
+    what: str
+    fate: Fate
+    why: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class DesiredState:
     """Everything one host should carry, computed from its settings and survey and nothing else."""
@@ -180,5 +210,6 @@ class DesiredState:
     """None where images hold nothing of ours."""
     services: tuple[Service, ...] = ()
     """In the order in which they are started."""
+    leftovers: tuple[Leftover, ...] = ()
     blockers: tuple[str, ...] = field(default=())
     """Sentences that say why this host cannot be provisioned at all; nothing is changed while there is one."""

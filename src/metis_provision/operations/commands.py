@@ -9,16 +9,19 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
+from metis_provision.catalog.contract import contract
 from metis_provision.desired.difference import (
     BootChange,
     CardChange,
     DriverChange,
     FilesChange,
     InitramfsChange,
+    PastChange,
     ServicesChange,
 )
+from metis_provision.desired.past import kernels_of
 from metis_provision.desired.payloads import host_path
-from metis_provision.model.artifact import File
+from metis_provision.model.artifact import File, LeftoverKind
 from metis_provision.model.receipt import RECEIPT_PATH, Receipt
 from metis_provision.model.survey import Survey
 
@@ -99,6 +102,19 @@ def initramfs_job(change: InitramfsChange) -> str:
         "METIS_IMAGES": "\n".join(f"{image.kernel} {image.path}" for image in change.images),
     }
     return _with_variables("initramfs.sh", values)
+
+
+def past_job(change: PastChange) -> str:
+    """Shell that keeps what others left and removes it."""
+    builds = [item for item in change.leftovers if item.kind is LeftoverKind.BUILD]
+    others = tuple(item for item in change.leftovers if item.kind is not LeftoverKind.BUILD)
+    values = {
+        "METIS_MODULE": str(contract().module),
+        "METIS_BUILDS": " ".join(item.path.rpartition("/")[2] for item in builds),
+        "METIS_KERNELS": " ".join(kernels_of(others)),
+        "METIS_PATHS": "\n".join(item.path for item in others),
+    }
+    return _with_variables("past.sh", values)
 
 
 def load_command(change: CardChange) -> str:

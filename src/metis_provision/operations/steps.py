@@ -15,7 +15,7 @@ from metis_provision.checks.evidence import Evidence
 from metis_provision.desired.difference import FilesChange, ServicesChange
 from metis_provision.desired.payloads import host_path
 from metis_provision.desired.platforms import Platform, platform_of
-from metis_provision.model.artifact import Concern, Payload
+from metis_provision.model.artifact import Concern, Fate, Payload
 from metis_provision.model.errors import UserError
 from metis_provision.model.receipt import PAYLOAD_DIR, Receipt, ReceiptBoot, ReceiptFile, ReceiptPayload
 from metis_provision.operations import commands
@@ -25,6 +25,7 @@ from metis_provision.operations.reboot import restart
 from metis_provision.operations.view import View, fresh_view, view_of
 
 _PACKAGES_PROGRESS = "/^Get:/p;/^Unpacking/p;/^Setting up/p;/^E:/p;/^W:/p;/^metis-provision:/p"
+_PAST_PROGRESS = "/^set aside/p;/^taking/p;/^metis-provision:/p"
 _DRIVER_PROGRESS = "/^building/p;/^Building/p;/^Installing/p;/^metis-provision:/p;/[Ee]rror/p"
 
 _INITRAMFS_PROGRESS = "/^building/p;/holds what it must$/p;/^metis-provision:/p"
@@ -55,6 +56,19 @@ def packages(view: View) -> Step:
 def access(view: View) -> Step:
     """Create the group, let the service users in, and write rules and module configuration."""
     yield from _write_files(view, Concern.ACCESS)
+
+
+@step
+def past(view: View) -> Step:
+    """Set aside what other tools and older hands left; say in the plan what stays and why."""
+    _announce_what_stays(view)
+    change = view.difference.past
+    if change is None:
+        return
+    _announce(view, Concern.PAST)
+    gone = dict.fromkeys((*view.receipt.set_aside, *(leftover.path for leftover in change.leftovers)))
+    yield _write_receipt(view, view.receipt.model_copy(update={"set_aside": tuple(gone)}))
+    yield _job("past", commands.past_job(change), _PAST_PROGRESS)
 
 
 @step
@@ -163,6 +177,13 @@ def _announce(view: View, concern: Concern) -> None:
     outcome_of(state).plan(host, concern, reasons)
     for reason in reasons:
         logger.info("%s%s: %s", host.print_prefix, concern, reason)
+
+
+def _announce_what_stays(view: View) -> None:
+    state, host = ctx_state.get(), ctx_host.get()
+    for leftover in () if state.is_executing else view.desired.leftovers:
+        if leftover.fate is Fate.LEFT:
+            logger.info("%sleft: %s, %s: %s", host.print_prefix, leftover.path, leftover.what, leftover.why)
 
 
 def _write_files(view: View, concern: Concern) -> Step:

@@ -714,9 +714,10 @@ section_packages() {
 see_mount() { # path: the file system it lies on, with its options
     see_point=''
     while read -r _ see_where see_kind see_options _; do
+        see_above=${see_where%/}
         # An automount and what it mounted have one mount point: the later line counts.
         case "$1/" in
-            "${see_where%/}"/*)
+            "$see_above"/*)
                 [ "${#see_where}" -lt "${#see_point}" ] || {
                     see_point=$see_where
                     see_found=$see_kind

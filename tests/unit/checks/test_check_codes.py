@@ -37,8 +37,19 @@ from builders import (
 from metis_provision.checks.catalogue import catalogue
 from metis_provision.checks.evaluate import evaluate
 from metis_provision.checks.evidence import Evidence
-from metis_provision.model.artifact import File, Group, User
-from metis_provision.model.survey import Account, Attempt, CommandResult, Driver, FileState, Host, Section
+from metis_provision.model.artifact import Fate, File, Group, Leftover, LeftoverKind, Needs, Service, User
+from metis_provision.model.survey import (
+    Account,
+    Attempt,
+    CommandResult,
+    Driver,
+    FileState,
+    Host,
+    Past,
+    RuleLine,
+    Section,
+    ServiceState,
+)
 from metis_provision.model.verdict import Answer, Finding
 
 PASS, WARN, FAIL, SKIP, UNKNOWN = Answer.PASS, Answer.WARN, Answer.FAIL, Answer.SKIP, Answer.UNKNOWN
@@ -362,6 +373,37 @@ def _driver() -> Iterator[Case]:
     yield Case("METIS-220", "version unread", with_other(module_version=None), PASS, OTHER_KERNEL)
 
 
+def _rules() -> Iterator[Case]:
+    def other(path: str, text: str, **node_now: str) -> Evidence:
+        return evidence(nodes=(node(**(node_now or {"mode": "0666"})),), past=Past(rules=(RuleLine(path, text),)))
+
+    later, earlier = "/etc/udev/rules.d/99-zz.rules", "/usr/lib/udev/rules.d/50-x.rules"
+    mode, final = 'SUBSYSTEM=="metis", MODE="0666"', 'KERNEL=="metis*", MODE:="0666"'
+    yield Case("METIS-304", "as wanted", HEALTHY, PASS, f"{NODE} is what our rules say")
+    yield Case("METIS-304", "later rule", other(later, mode), FAIL, f"{NODE} is root:axelera 0666 because of {later}.")
+    yield Case("METIS-304", "final rule", other(earlier, final), FAIL, f"because of {earlier}.")
+    yield Case("METIS-304", "late name of old", other("/etc/udev/rules.d/99-axelera.rules", mode), FAIL, "99-axelera.rules")
+    yield Case("METIS-304", "no effect", other(later, mode, mode="0660"), PASS, "what our rules say")
+    yield Case("METIS-304", "earlier rule", other(earlier, mode), SKIP, "no rule is known that wins")
+    yield Case("METIS-304", "a match", other(later, 'SUBSYSTEM=="metis", MODE=="0666"'), SKIP, "no rule is known")
+    yield Case("METIS-304", "the heap's", other(later, 'SUBSYSTEM=="dma_heap", MODE="0666"'), SKIP, "no rule is known")
+    yield Case("METIS-304", "ours", other(RULES.path, final), SKIP, "no rule is known")
+    yield Case("METIS-304", "no rules", evidence(wanted=desired(files=())), SKIP, "wants no udev rules")
+    yield Case("METIS-304", "no node", evidence(nodes=()), SKIP, "METIS-301")
+    yield Case("METIS-304", "unread", evidence(past=None), UNKNOWN, "could not be read")
+
+
+def _past() -> Iterator[Case]:
+    def leftover(fate: Fate, why: str = "") -> Evidence:
+        item = Leftover("/usr/src/metis-1.5.0", LeftoverKind.SOURCE, "driver source 1.5.0", fate, why)
+        return evidence(wanted=desired(leftovers=(item,)))
+
+    yield Case("METIS-604", "nothing", HEALTHY, PASS, "Nothing is left of others.")
+    yield Case("METIS-604", "overridden", leftover(Fate.OVERRIDDEN), PASS, "/usr/src/metis-1.5.0 is overridden")
+    yield Case("METIS-604", "to be set aside", leftover(Fate.SET_ASIDE), WARN, "/usr/src/metis-1.5.0: driver source 1.5.0.")
+    yield Case("METIS-604", "left", leftover(Fate.LEFT, "it is a package's"), WARN, "1.5.0 (it is a package's).")
+
+
 def _node() -> Iterator[Case]:
     yield Case("METIS-301", "there", HEALTHY, PASS, NODE)
     yield Case("METIS-301", "colons", evidence(nodes=(node("/dev/metis-0:1:0"),)), PASS, "/dev/metis-0:1:0")
@@ -640,7 +682,43 @@ def _files() -> Iterator[Case]:
     yield Case("METIS-603", "none wanted", evidence(wanted=desired(users=())), SKIP, "wants no service users")
 
 
-GROUPS = (_host, _cards, _link, _driver, _node, _access, _device, _self_test, _files)
+def _services() -> Iterator[Case]:
+    watchdog = Service("axelera-watchdog", ("/etc/systemd/system/axelera-watchdog.service",), Needs.CARD_NODE, True)
+    limits = replace(watchdog, name="axelera-limits", lasting=False)
+    running = ServiceState("axelera-watchdog", enabled=True, state="active", detail="loaded enabled running success")
+    done = ServiceState("axelera-limits", enabled=True, state="inactive", ran=True)
+
+    def with_services(*states: ServiceState, wanted: Service = watchdog) -> Evidence:
+        return evidence(services={state.name: state for state in states}, wanted=desired(services=(wanted,)))
+
+    for code in ("METIS-610", "METIS-611"):
+        yield Case(code, "none wanted", HEALTHY, SKIP, "wants no services")
+        no_manager = evidence(services=None, wanted=desired(services=(watchdog,)))
+        yield Case(code, "no init system", no_manager, UNKNOWN, "neither systemd nor OpenRC")
+        unread = evidence(without(Section.SERVICES), desired(services=(watchdog,)))
+        yield Case(code, "not looked at", unread, UNKNOWN, "no section 'services'")
+    yield Case("METIS-610", "in the boot", with_services(running), PASS, "axelera-watchdog is started at boot")
+    disabled = replace(running, enabled=False, detail="loaded disabled running success")
+    yield Case("METIS-610", "disabled", with_services(disabled), FAIL, "not started at boot: loaded disabled")
+    yield Case("METIS-610", "not there", with_services(), FAIL, "the init system does not know it")
+    yield Case("METIS-611", "runs", with_services(running), PASS, "axelera-watchdog is active")
+    yield Case("METIS-611", "its work is done", with_services(done, wanted=limits), PASS, "axelera-limits is inactive")
+    stopped = replace(running, state="inactive")
+    yield Case("METIS-611", "stopped", with_services(stopped), FAIL, "axelera-watchdog is inactive")
+    never = replace(done, ran=False)
+    yield Case("METIS-611", "work never done", with_services(never, wanted=limits), FAIL, "axelera-limits is inactive")
+    waiting = replace(watchdog, can_run=False)
+    yield Case("METIS-611", "no card", with_services(stopped, wanted=waiting), SKIP, "waits for a card")
+    failed = replace(running, state="failed")
+    yield Case("METIS-611", "failed without a card", with_services(failed, wanted=waiting), FAIL, "is failed")
+    failed_limits = replace(done, state="failed")
+    yield Case(
+        "METIS-611", "work failed", with_services(failed_limits, wanted=limits), FAIL, "axelera-limits is failed"
+    )
+    yield Case("METIS-611", "crashed", with_services(replace(running, state="crashed")), FAIL, "is crashed")
+
+
+GROUPS = (_past, _rules, _host, _cards, _link, _driver, _node, _access, _device, _self_test, _files, _services)
 CASES = tuple(case for group in GROUPS for case in group())
 
 
@@ -684,6 +762,7 @@ NEEDED = {
     Section.DKMS: "METIS-211",
     Section.ACCOUNTS: "METIS-311 METIS-602 METIS-603",
     Section.FILES: "METIS-601",
+    Section.PAST: "METIS-304 METIS-604",
     Section.ACCESS: "METIS-310 METIS-311 METIS-312 METIS-331",
     Section.DEVICES: "METIS-401",
     Section.SELF_TEST: "METIS-501",

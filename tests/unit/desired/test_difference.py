@@ -15,7 +15,19 @@ from metis_provision.desired.state import desired_state, survey_request
 from metis_provision.model.artifact import Concern, DesiredState
 from metis_provision.model.receipt import Receipt, ReceiptFile
 from metis_provision.model.settings import Settings
-from metis_provision.model.survey import Account, DkmsBuild, Driver, FileState, Host, Kernel, Node, PciFunction, Survey
+from metis_provision.model.survey import (
+    Account,
+    DkmsBuild,
+    Driver,
+    FileState,
+    Host,
+    Kernel,
+    Node,
+    Past,
+    PciFunction,
+    RuleLine,
+    Survey,
+)
 
 NOTHING_DONE = Receipt()
 RELEASE = "6.12.63+deb13-amd64"
@@ -80,7 +92,8 @@ def converged(settings: Settings = SETTINGS) -> Survey:
 
 def test_a_bare_host_needs_everything() -> None:
     reasons = left(BARE).reasons
-    assert list(reasons) == [Concern.PACKAGES, Concern.ACCESS, Concern.DRIVER, Concern.CARD, Concern.RUNTIME]
+    expected = [Concern.PACKAGES, Concern.ACCESS, Concern.DRIVER, Concern.CARD, Concern.RUNTIME, Concern.SERVICES]
+    assert list(reasons) == expected
     assert f"install linux-headers-{RELEASE}" in reasons[Concern.PACKAGES]
     assert "create group axelera" in reasons[Concern.ACCESS]
     assert f"write {UDEV_RULES}" in reasons[Concern.ACCESS]
@@ -176,7 +189,7 @@ def test_a_node_the_rule_did_not_reach_is_triggered(node: dict[str, object]) -> 
     assert good.nodes
     change = left(replace(good, nodes=(replace(good.nodes[0], **node),))).card
     assert change is not None
-    assert (change.load, change.trigger) == (None, ("metis",))
+    assert (change.load, change.trigger) == (None, ("0000:01:00.0",))
 
 
 def test_a_node_of_somebody_elses_device_is_left_alone() -> None:
@@ -192,6 +205,22 @@ def test_a_heap_that_only_root_may_use_is_triggered() -> None:
     assert change is not None
     assert change.trigger == ("dma_heap",)
     assert left(replace(converged(), dma_heap=replace(heap, mode="0660"))).card is None
+
+
+def test_a_heap_that_the_vendors_rule_opened_is_triggered_and_anybody_elses_is_not() -> None:
+    heap = Node("/dev/dma_heap/system", None, "dma_heap", "root", "root", "0666")
+    open_to_all = replace(converged(), dma_heap=heap)
+    assert left(open_to_all).card is None
+    vendor = Past(rules=(RuleLine("/etc/udev/rules.d/72-axelera.rules", 'SUBSYSTEM=="dma_heap", MODE="0666"'),))
+    change = left(replace(open_to_all, past=vendor)).card
+    assert change is not None
+    assert change.trigger == ("dma_heap",)
+
+
+def test_a_file_of_somebody_elses_is_replaced_with_notice() -> None:
+    there = replace(BARE, files={UDEV_RULES: FileState(UDEV_RULES, "file", "0" * 64, "0644", "root", "root")})
+    assert f"replace {UDEV_RULES}, which is not ours, and keep its contents" in left(there).reasons[Concern.ACCESS]
+    assert f"write {UDEV_RULES}" in left(there, receipt=written(UDEV_RULES)).reasons[Concern.ACCESS]
 
 
 def test_no_module_is_loaded_in_a_container() -> None:
