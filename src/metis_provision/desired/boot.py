@@ -58,7 +58,7 @@ def blockers(settings: Settings, survey: Survey) -> Iterator[str]:
     """One sentence per reason why the boot configuration cannot be had."""
     if wrong := mismatch(settings, survey.host):
         yield f"metis_carrier = {wrong}: correct it"
-    elif survey.boot is not None and survey.host.container is None:
+    elif survey.boot is not None and survey.host.architecture and survey.host.container is None:
         yield from _obstacles(settings, survey, survey.boot)
 
 
@@ -68,7 +68,7 @@ def _obstacles(settings: Settings, survey: Survey, boot: Boot) -> Iterator[str]:
     if board is None:
         if wanted:
             asked = "metis_boot_lines" if settings.boot_lines else "metis_overlays"
-            yield f"{asked} is for a Raspberry Pi, and this host is {_called(survey.host)}: take it out"
+            yield f"{asked} is for a Raspberry Pi 4 or 5, and this host is {_called(survey.host)}: take it out"
         return
     if wanted:
         yield from _not_there(boot)
