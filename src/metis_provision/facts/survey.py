@@ -240,11 +240,11 @@ class MetisPackages(_SectionFact[dict[str, str]]):
 
 
 class MetisBoot(_NamelessFact[dict[str, Any]]):
-    """What the firmware of a Raspberry Pi reads at boot, and what the running device tree says.
+    r"""What the firmware of a Raspberry Pi reads at boot, and what the running device tree says.
 
     .. code:: python
 
-        {"config_path": "/boot/firmware/config.txt", "config": "dtparam=pciex1\\n", "mount_point": "/boot/firmware",
+        {"config_path": "/boot/firmware/config.txt", "config": "dtparam=pciex1\n", "mount_point": "/boot/firmware",
          "file_system": "vfat", "read_only": False, "cmdline": "console=tty1 root=PARTUUID=...",
          "overlays": ["pcie-32bit-dma-pi5"], "configfs": True, "pcie_enabled": True, "pcie_generation": 2,
          "changed": ["/boot/firmware/config.txt"]}
