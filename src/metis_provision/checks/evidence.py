@@ -16,6 +16,7 @@ from metis_provision.model.survey import (
     Host,
     Kernel,
     Node,
+    Past,
     PciFunction,
     Section,
     Survey,
@@ -124,6 +125,14 @@ class Evidence:
         """The DMA heap's node, None if the host has none."""
         self.need(Section.NODES)
         return self.survey.dma_heap
+
+    @property
+    def past(self) -> Past:
+        """What other tools and older hands left."""
+        self.need(Section.PAST)
+        if self.survey.past is None:
+            raise CannotLook("what others left on the host could not be read")
+        return self.survey.past
 
     @property
     def dkms(self) -> tuple[DkmsBuild, ...] | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from metis_provision.checks.evidence import LOOK_AGAIN, Evidence
-from metis_provision.checks.outcome import Checks, Outcome, failed, passed, skipped, unknown
-from metis_provision.model.artifact import File, User
+from metis_provision.checks.outcome import Checks, Outcome, failed, passed, skipped, unknown, warned
+from metis_provision.model.artifact import Fate, File, User
 from metis_provision.model.survey import FileState, Section
 
 checks = Checks()
@@ -61,6 +61,21 @@ def service_users_are_members(evidence: Evidence) -> Iterator[Outcome]:
     evidence.need(Section.ACCOUNTS)
     for user in evidence.desired.users:
         yield _membership(evidence, user)
+
+
+@checks.answers("METIS-604")
+def nothing_left(evidence: Evidence) -> Iterator[Outcome]:
+    """What others left is gone, or was overridden."""
+    evidence.need(Section.PAST)
+    leftovers = evidence.desired.leftovers
+    for leftover in leftovers:
+        if leftover.fate is not Fate.OVERRIDDEN:
+            why = f" ({leftover.why})" if leftover.why else ""
+            yield warned(about=leftover.path, short="leftovers", path=leftover.path, what=leftover.what, why=why)
+    overridden = [leftover.path for leftover in leftovers if leftover.fate is Fate.OVERRIDDEN]
+    note = f"; {', '.join(overridden)} is overridden" if overridden else ""
+    if len(overridden) == len(leftovers):
+        yield passed(f"Nothing is left of others{note}.")
 
 
 def _membership(evidence: Evidence, user: User) -> Outcome:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from metis_provision.catalog.contract import contract
 from metis_provision.checks.evidence import Evidence
 from metis_provision.checks.outcome import Checks, Outcome, failed, passed, per_card, skipped
-from metis_provision.model.survey import PciFunction
+from metis_provision.model.artifact import Validator
+from metis_provision.model.survey import PciFunction, RuleLine
 
 checks = Checks()
+
+_ASSIGNMENT = re.compile(r"\b(?:OWNER|GROUP|MODE)\s*(:=|=)(?!=)")
+_SPEAKS_OF_CARDS = re.compile(r"metis|axlaipu|\"accel\"|0x1f9d")
 
 
 @checks.answers("METIS-301")
@@ -35,6 +40,26 @@ def owner_group_mode(evidence: Evidence) -> Iterator[Outcome]:
             yield failed(about=bdf, short=now, node=node.path, now=now, wanted=wanted)
 
 
+@checks.answers("METIS-304")
+def ours_wins(evidence: Evidence) -> Iterator[Outcome]:
+    """Where a node is not as the settings say although our rules are in place, the rules that win are named."""
+    settings = evidence.settings
+    wanted = ("root", settings.group, settings.node_mode)
+    rules = [file for file in evidence.desired.files if file.validator is Validator.UDEV_RULES]
+    if not evidence.card_nodes or not rules:
+        yield skipped("no card has a node (METIS-301)" if rules else "the deploy wants no udev rules on this host")
+        return
+    winners = _winners(evidence.past.rules, rules[0].path)
+    for bdf, node in evidence.card_nodes:
+        if (node.owner, node.group, node.mode) == wanted:
+            yield passed(f"{node.path} is what our rules say.", subject=bdf)
+        elif winners and node.mode:
+            now = f"{node.owner}:{node.group} {node.mode}"
+            yield failed(about=bdf, short="other rule", node=node.path, now=now, rules=", ".join(winners))
+        else:
+            yield skipped(f"{node.path} is not as asked for, and no rule is known that wins over ours", subject=bdf)
+
+
 @checks.answers("METIS-303")
 def stable_links(evidence: Evidence) -> Iterator[Outcome]:
     """The links /dev/axelera0 and so on, one for each card, lead to one node each."""
@@ -49,6 +74,20 @@ def stable_links(evidence: Evidence) -> Iterator[Outcome]:
         else:
             what = f"leads to {' and '.join(targets)}" if targets else "does not lead to the node of a card"
             yield failed(about=str(link), short="no link", link=link, what=what)
+
+
+def _winners(rules: tuple[RuleLine, ...], ours: str) -> tuple[str, ...]:
+    """Files whose assignments to a card's node count instead of those in ``ours``.
+
+    udev reads rule files in the order of their names, the last assignment counts, and ``:=`` allows no later one.
+    """
+    found = []
+    for rule in rules:
+        assigned = _ASSIGNMENT.findall(rule.text) if rule.path != ours and _SPEAKS_OF_CARDS.search(rule.text) else []
+        later = PurePosixPath(rule.path).name > PurePosixPath(ours).name
+        if ":=" in assigned or (assigned and later):
+            found.append(rule.path)
+    return tuple(dict.fromkeys(found))
 
 
 def _node_of(evidence: Evidence, card: PciFunction) -> Outcome:

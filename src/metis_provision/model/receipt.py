@@ -62,6 +62,8 @@ class Receipt(_Part):
     """Packages that were missing and that we asked the package manager for."""
     boot: ReceiptBoot | None = None
     payloads: dict[str, ReceiptPayload] = Field(default_factory=dict)
+    set_aside: tuple[str, ...] = ()
+    """Paths that others left and that we removed; their contents are in ``PREVIOUS_DIR``, its index says which."""
 
     def to_bytes(self) -> bytes:
         """The text that is stored on the host."""

@@ -54,6 +54,13 @@ class Reboot(StrEnum):
     IF_NEEDED = "if-needed"
 
 
+class PastPolicy(StrEnum):
+    """What becomes of files, units, modules and DKMS trees that other tools and older hands left."""
+
+    REPLACE = "replace"
+    LEAVE = "leave"
+
+
 class WhenBusy(StrEnum):
     """What verification does with a card that another process holds."""
 
@@ -168,6 +175,11 @@ class Settings(BaseModel):
     driver_version: Version | None = Field(None, description="Version of the driver's source.")
     driver_source: str | None = Field(None, description="Tarball of the driver's source on the controller.")
     driver_sha256: Sha256 | None = Field(None, description="Its sha256; there is no way to skip it.")
+    past: PastPolicy = Field(
+        PastPolicy.REPLACE,
+        strict=False,
+        description="What other tools and older hands left: replace (contents are kept on the host) or leave.",
+    )
     module_options: dict[str, int] = Field(default_factory=dict, description="Options the driver is loaded with.")
     boot_config: bool = Field(True, description="Keep what the carrier needs in config.txt of a Raspberry Pi.")
     boot_lines: list[BootLine] = Field(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from metis_provision.checks.evidence import Evidence
-from metis_provision.model.artifact import DesiredState, DkmsModule, File, Group, Payload, User
+from metis_provision.model.artifact import DesiredState, DkmsModule, File, Group, Payload, User, Validator
 from metis_provision.model.settings import Settings
 from metis_provision.model.survey import (
     Account,
@@ -19,6 +19,7 @@ from metis_provision.model.survey import (
     Host,
     Kernel,
     Node,
+    Past,
     PciFunction,
     Section,
     Survey,
@@ -31,7 +32,7 @@ HEAP = "/dev/dma_heap/system"
 KERNEL, OTHER_KERNEL = "6.12.48+deb13-amd64", "6.12.57+deb13-amd64"
 VERSION = "1.6.2"
 MODULE_PATH = f"/lib/modules/{KERNEL}/updates/dkms/metis.ko.xz"
-RULES = File("/etc/udev/rules.d/99-axelera-metis.rules", b"# rules\n")
+RULES = File("/etc/udev/rules.d/99-axelera-metis.rules", b"# rules\n", validator=Validator.UDEV_RULES)
 MODEL = "/opt/models/resnet.json"
 HOLDER = Holder(812, "frigate", "frigate")
 
@@ -163,6 +164,7 @@ def survey(**changes: Any) -> Survey:
         driver=Driver(loaded=True, version=VERSION, bound=(CARD,)),
         nodes=(node(),),
         dma_heap=heap(),
+        past=Past(),
         dkms=(build(),),
         users={"frigate": Account("frigate", 998, groups=("frigate", "axelera"))},
         groups={"axelera": Account("axelera", 997, members=("frigate",))},

@@ -2,7 +2,7 @@
 # Loads the driver's module and lets udev apply its rules to the card's nodes, and to nothing else.
 #
 # METIS_MODULE   module to load, empty if it is in memory
-# METIS_TRIGGER  subsystems whose existing nodes need their rules applied again, separated by spaces
+# METIS_TRIGGER  what needs its rules applied again: addresses of cards, and dma_heap, separated by spaces
 set -u
 
 fail() {
@@ -17,7 +17,10 @@ if [ -n "${METIS_MODULE:=}" ]; then
 	esac
 fi
 command -v udevadm >/dev/null && [ -S /run/udev/control ] || exit 0
-for subsystem in ${METIS_TRIGGER:=}; do
-	udevadm trigger --action=change --subsystem-match="$subsystem" || fail "udev could not be asked about $subsystem"
+for subject in ${METIS_TRIGGER:=}; do
+	case $subject in
+	dma_heap) udevadm trigger --action=change --subsystem-match=dma_heap ;;
+	*) udevadm trigger --action=change --parent-match="/sys/bus/pci/devices/$subject" ;;
+	esac || fail "udev could not be asked about $subject"
 done
 udevadm settle --timeout=60 || fail "udev was still busy after a minute: see udevadm monitor"
