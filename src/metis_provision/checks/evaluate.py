@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from metis_provision.checks import access, bus, device, driver, files, host, link, node, self_test, services
+from metis_provision.checks import (
+    access,
+    boot,
+    bus,
+    device,
+    driver,
+    files,
+    host,
+    images,
+    link,
+    node,
+    self_test,
+    services,
+)
 from metis_provision.checks.catalogue import Code, catalogue
 from metis_provision.checks.evidence import CannotLook, Evidence
 from metis_provision.checks.outcome import CheckFunction, Outcome, skipped, unknown
 from metis_provision.model.errors import UserError
 from metis_provision.model.verdict import Answer, Finding, Verdict
 
-_AREAS = (host, bus, link, driver, node, access, device, self_test, files, services)
+_AREAS = (host, boot, bus, link, driver, node, access, device, self_test, files, services, images)
 _CORRECT_IT = "Correct it in the inventory and verify again."
 _REPORT_IT = "This is a mistake in the check itself: please report it with this text and the survey."
 

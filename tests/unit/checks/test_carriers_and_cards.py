@@ -62,6 +62,7 @@ def test_an_unknown_carrier_is_refused(name, hint):
 )
 def test_a_carrier_that_makes_no_sense_is_refused(change):
     entry = {"title": "T", "link": {"speed": 8, "width": 1}, "advice": "A.", "notes": "", "source": "field"}
+    entry |= {"initramfs": {"content": "none", "reason": "None."}}
     assert Carrier.model_validate(entry)
     with pytest.raises(ValidationError):
         Carrier.model_validate({**entry, **change})

@@ -37,14 +37,31 @@ from builders import (
 from metis_provision.checks.catalogue import catalogue
 from metis_provision.checks.evaluate import evaluate
 from metis_provision.checks.evidence import Evidence
-from metis_provision.model.artifact import Fate, File, Group, Leftover, LeftoverKind, Needs, Service, User
+from metis_provision.model.artifact import (
+    BootConfig,
+    Fate,
+    File,
+    Group,
+    ImageContent,
+    Initramfs,
+    Leftover,
+    LeftoverKind,
+    Needs,
+    Service,
+    User,
+)
 from metis_provision.model.survey import (
     Account,
     Attempt,
+    Boot,
     CommandResult,
     Driver,
     FileState,
+    Generator,
     Host,
+    ImageItem,
+    InitramfsImage,
+    InitramfsState,
     Past,
     RuleLine,
     Section,
@@ -719,7 +736,146 @@ def _services() -> Iterator[Case]:
     yield Case("METIS-611", "crashed", with_services(replace(running, state="crashed")), FAIL, "is crashed")
 
 
-GROUPS = (_past, _rules, _host, _cards, _link, _driver, _node, _access, _device, _self_test, _files, _services)
+def _initramfs() -> Iterator[Case]:
+    wanted = desired(initramfs=Initramfs(ImageContent.DRIVER, "asked for"))
+    explicit = settings(initramfs="driver")
+
+    def image(release: str = KERNEL) -> InitramfsImage:
+        return InitramfsImage(release, f"/boot/initrd.img-{release}", "100 1", "d1", ("d1", "100 1"))
+
+    def items(release: str = KERNEL, **held: bool) -> tuple[ImageItem, ...]:
+        names = {"metis": "metis", "rule": "/etc/udev/rules.d/99-axelera.rules", "mark": "inputs d1"}
+        return tuple(ImageItem(release, name, held.get(key, True)) for key, name in names.items())
+
+    def host(*found: ImageItem, images: tuple[InitramfsImage, ...] = (image(),), **changes) -> Evidence:
+        state = InitramfsState(Generator.DRACUT, images)
+        given = {"initramfs": state, "image_items": found, **changes}
+        return evidence(wanted=wanted, asked=explicit, **given)
+
+    for code in ("METIS-620", "METIS-621", "METIS-622"):
+        yield Case(code, "nothing wanted", HEALTHY, SKIP, "wants nothing in the initramfs")
+        inside = replace(HEALTHY.survey.host, container="podman")
+        yield Case(code, "container", host(host=inside), SKIP, "its host's")
+        no_tool = evidence(wanted=wanted, initramfs=InitramfsState())
+        yield Case(code, "no generator", no_tool, SKIP, "nothing known to us makes an initramfs")
+        yield Case(code, "not looked", evidence(without(Section.INITRAMFS), wanted, explicit), UNKNOWN, "'initramfs'")
+    complete = host(*items())
+    unlisted = host(ImageItem(KERNEL, "", None))
+    yield Case("METIS-620", "complete", complete, PASS, f"initrd.img-{KERNEL} holds metis, /etc/udev/rules.d")
+    yield Case("METIS-620", "no module", host(*items(metis=False)), FAIL, "lacks metis.")
+    yield Case("METIS-620", "neither", host(*items(metis=False, rule=False)), FAIL, "lacks metis, /etc/udev")
+    yield Case("METIS-620", "unlisted", unlisted, UNKNOWN, "could not be listed")
+    yield Case("METIS-620", "only a mark", host(items()[2]), PASS, "has nothing to put into")
+    yield Case("METIS-620", "never looked into", host(), FAIL, "nothing of ours is on the host")
+    yield Case("METIS-620", "no image", host(images=()), FAIL, f"kernel {KERNEL} is booted without an image")
+    without_image = evidence(wanted=wanted, initramfs=InitramfsState(Generator.DRACUT))
+    yield Case("METIS-620", "no image, by carrier", without_image, SKIP, "is booted without an image")
+    unpacked_none = replace(
+        complete, survey=replace(complete.survey, sections=frozenset(set(Section) - {Section.IMAGES}))
+    )
+    yield Case("METIS-620", "not unpacked", unpacked_none, UNKNOWN, "'images'")
+    yield Case("METIS-621", "current", complete, PASS, "was built from what goes in now")
+    yield Case("METIS-621", "stale", host(*items(mark=False)), FAIL, "was built before the driver")
+    yield Case("METIS-621", "unlisted", unlisted, UNKNOWN, "could not be listed")
+    yield Case("METIS-621", "no image", host(images=()), SKIP, "METIS-620")
+    both = (image(), image(OTHER_KERNEL))
+    yield Case("METIS-622", "one kernel", complete, SKIP, "no other kernel")
+    yield Case("METIS-622", "complete", host(*items(), *items(OTHER_KERNEL), images=both), PASS, "is current")
+    bare = host(*items(), *items(OTHER_KERNEL, metis=False), images=both)
+    yield Case("METIS-622", "no module", bare, WARN, f"initrd.img-{OTHER_KERNEL} lacks metis.")
+    stale = host(*items(), *items(OTHER_KERNEL, mark=False), images=both)
+    yield Case("METIS-622", "stale", stale, WARN, "from something else than what goes in now")
+    dark = host(*items(), ImageItem(OTHER_KERNEL, "", None), images=both)
+    yield Case("METIS-622", "unlisted", dark, UNKNOWN, "could not be listed")
+    yield Case("METIS-622", "never looked into", host(*items(), images=both), WARN, "never looked into")
+
+
+def _boot() -> Iterator[Case]:
+    pi5 = Host(os_release={"ID": "debian"}, architecture="aarch64", model="Raspberry Pi 5 Model B Rev 1.0")
+    lines = ("dtparam=pciex1", "dtparam=pciex1_gen=3")
+    path = "/boot/firmware/config.txt"
+
+    def on_a_pi(carrier: str = "rpi5-m2-hat-plus", where: Host = pi5) -> Evidence:
+        return evidence(host=where, asked=settings(carrier=carrier))
+
+    yield Case("METIS-021", "any", HEALTHY, PASS, "'generic' fits x86_64 without")
+    yield Case("METIS-021", "fits", on_a_pi(), PASS, "'rpi5-m2-hat-plus' fits Raspberry Pi 5 Model B")
+    pc = Host(architecture="x86_64")
+    yield Case(
+        "METIS-021", "pi board on a pc", on_a_pi(where=pc), FAIL, "is for Raspberry Pi 5, and this host is x86_64"
+    )
+    yield Case(
+        "METIS-021", "pc slot on a pi", on_a_pi("x86-slot"), FAIL, "is for x86_64, and this host is Raspberry Pi"
+    )
+    module = replace(pi5, model="Raspberry Pi Compute Module 5 Rev 1.0")
+    yield Case("METIS-021", "other pi", on_a_pi(where=module), FAIL, "this host is Raspberry Pi Compute Module 5")
+    yield Case("METIS-021", "container", on_a_pi(where=replace(pc, container="podman")), SKIP, "container")
+    yield Case("METIS-021", "machine unread", on_a_pi(where=Host()), UNKNOWN, "which machine")
+
+    def config(now: bytes, content: bytes, asked: tuple[str, ...] = lines, **boot) -> Evidence:
+        seen = Boot(**{"pcie_enabled": True, "pcie_generation": 3, **boot})
+        return evidence(boot=seen, wanted=desired(boot=BootConfig(path, asked, now, content)))
+
+    yield Case("METIS-022", "none", HEALTHY, SKIP, "no config.txt")
+    yield Case("METIS-022", "as wanted", config(b"x", b"x"), PASS, f"{path} has {', '.join(lines)}.")
+    yield Case("METIS-022", "lacks lines", config(b"x", b"xy"), FAIL, f"does not put {', '.join(lines)} into force")
+    yield Case("METIS-022", "left over", config(b"xy", b"x", ()), FAIL, "lines of ours that nothing asks for")
+
+    yield Case("METIS-023", "none", HEALTHY, SKIP, "asks for nothing")
+    yield Case("METIS-023", "other lines", config(b"x", b"x", ("arm_boost=1",)), SKIP, "asks for nothing")
+    yield Case("METIS-023", "in force", config(b"x", b"x"), PASS, "is on, generation 3")
+    slow = config(b"x", b"x", pcie_generation=2)
+    yield Case("METIS-023", "slower", slow, WARN, "asks for generation 3, and the running device tree has generation 2")
+    off = config(b"x", b"x", pcie_enabled=False, pcie_generation=None)
+    yield Case("METIS-023", "off", off, WARN, "the port switched off")
+    any_speed = config(b"x", b"x", lines[:1], pcie_generation=None)
+    yield Case("METIS-023", "any speed", any_speed, PASS, "port is on.")
+    any_off = config(b"x", b"x", lines[:1], pcie_enabled=False)
+    yield Case("METIS-023", "any speed, off", any_off, WARN, "asks for the port switched on")
+    for part in ("pcie_enabled", "pcie_generation"):
+        yield Case("METIS-023", f"{part} unread", config(b"x", b"x", **{part: None}), UNKNOWN, "does not say")
+    yield Case("METIS-023", "before the reboot", config(b"x", b"x", changed=(path,)), SKIP, "not before the reboot")
+    yield Case("METIS-023", "not written", config(b"x", b"xy"), SKIP, "not before the reboot")
+
+    yield Case("METIS-024", "none", HEALTHY, PASS, "Nothing that only a boot reads")
+    pending = evidence(boot=Boot(changed=(path,)))
+    yield Case("METIS-024", "pending", pending, WARN, f"Reboot needed: {path} is not what the host booted with")
+    yield Case("METIS-024", "unread", evidence(boot=None), UNKNOWN, "boots with could not be read")
+
+
+def _options() -> Iterator[Case]:
+    def loaded(parameters: dict[str, str], **asked: int) -> Evidence:
+        return evidence(driver=Driver(loaded=True, parameters=parameters), wanted=desired(module_options=asked))
+
+    yield Case("METIS-205", "none asked", HEALTHY, SKIP, "no options")
+    yield Case("METIS-205", "as asked", loaded({"single_msi": "1"}, single_msi=1), PASS, "loaded with single_msi=1.")
+    yield Case("METIS-205", "a switch", loaded({"dma_poll": "Y"}, dma_poll=1), PASS, "dma_poll=1")
+    other = loaded({"single_msi": "0", "dma_poll": "N"}, single_msi=1, dma_poll=0)
+    yield Case("METIS-205", "other", other, WARN, "loaded with single_msi=0, single_msi=1 is asked for")
+    words = loaded({"single_msi": "(null)"}, single_msi=1)
+    yield Case("METIS-205", "no number", words, WARN, "single_msi=(null)")
+    yield Case("METIS-205", "unread", loaded({}, single_msi=1), UNKNOWN, "does not show its option single_msi")
+    unloaded = evidence(driver=Driver(), wanted=desired(module_options={"single_msi": 1}))
+    yield Case("METIS-205", "not loaded", unloaded, SKIP, "METIS-201")
+
+
+GROUPS = (
+    _boot,
+    _options,
+    _past,
+    _rules,
+    _host,
+    _cards,
+    _link,
+    _driver,
+    _node,
+    _access,
+    _device,
+    _self_test,
+    _files,
+    _services,
+    _initramfs,
+)
 CASES = tuple(case for group in GROUPS for case in group())
 
 
@@ -754,7 +910,7 @@ def test_no_case_for_a_code_that_does_not_exist():
 
 
 NEEDED = {
-    Section.HOST: "METIS-010 METIS-020",
+    Section.HOST: "METIS-010 METIS-020 METIS-021",
     Section.KERNELS: "METIS-204 METIS-210 METIS-211 METIS-220",
     Section.PCI: "METIS-101 METIS-102 METIS-103 METIS-104 METIS-105 METIS-110 METIS-120 METIS-202 METIS-301 METIS-302"
     " METIS-303 METIS-310 METIS-311 METIS-312 METIS-320",
@@ -763,6 +919,7 @@ NEEDED = {
     Section.DKMS: "METIS-211",
     Section.ACCOUNTS: "METIS-311 METIS-602 METIS-603",
     Section.FILES: "METIS-601",
+    Section.BOOT: "METIS-024",
     Section.PAST: "METIS-304 METIS-604",
     Section.ACCESS: "METIS-310 METIS-311 METIS-312 METIS-331",
     Section.DEVICES: "METIS-401",
