@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from metis_provision.model.artifact import ImageContent
 from metis_provision.model.errors import UserError
+from metis_provision.model.survey import Host
 
 
 class CarrierSource(StrEnum):
@@ -112,3 +113,20 @@ def carrier(name: str) -> Carrier:
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
     raise UserError(f"metis_carrier: {name!r} is not a carrier of the catalogue; {hint}")
+
+
+def misfit(name: str, host: Host) -> str | None:
+    """Why a carrier cannot be a host's, in half a sentence; None if it can, or if the host does not say what it is."""
+    profile = carrier(name)
+    if host.container is not None or not host.architecture:
+        return None
+    wrong_machine = profile.machine not in (None, host.architecture)
+    if wrong_machine or (profile.models and not (host.model or "").startswith(profile.models)):
+        wanted = " or ".join(profile.models) or profile.machine
+        return f"'{name}' is for {wanted}, and this host is {called(host)}"
+    return None
+
+
+def called(host: Host) -> str:
+    """What a host calls itself."""
+    return host.model or f"{host.architecture} without a device-tree model"

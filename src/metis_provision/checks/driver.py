@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from metis_provision.catalog.contract import contract
 from metis_provision.checks.evidence import CannotLook, Evidence
@@ -76,6 +76,27 @@ def memory_is_disk(evidence: Evidence) -> Iterator[Outcome]:
         yield passed(f"Version {loaded} is in memory and on disk ({kernel.module_path}).")
 
 
+@checks.answers("METIS-205")
+def options_in_force(evidence: Evidence) -> Iterator[Outcome]:
+    """The module in memory was loaded with the options asked for."""
+    asked = evidence.desired.module_options
+    if not asked:
+        yield skipped("no options are asked for")
+        return
+    if not evidence.driver.loaded:
+        yield skipped("the driver is not in memory (METIS-201)")
+        return
+    unread = [name for name in asked if name not in evidence.driver.parameters]
+    if unread:
+        raise CannotLook(f"the driver does not show its option {', '.join(unread)}", _READ_OPTIONS)
+    other = {name: value for name, value in asked.items() if _parameter(evidence, name) != value}
+    if other:
+        now = ", ".join(f"{name}={evidence.driver.parameters[name]}" for name in other)
+        yield warned(short="options", now=now, wanted=_assigned(other), module=contract().module)
+    else:
+        yield passed(f"The driver was loaded with {_assigned(asked)}.")
+
+
 @checks.answers("METIS-210")
 def headers_for_running_kernel(evidence: Evidence) -> Iterator[Outcome]:
     """A module can be built for the running kernel."""
@@ -135,6 +156,19 @@ def _loaded_version(evidence: Evidence) -> str:
     if evidence.driver.version is None:
         raise CannotLook("the version of the driver in memory could not be read", _READ_VERSION)
     return evidence.driver.version
+
+
+_READ_OPTIONS = f"Look below /sys/module/{contract().module}/parameters on the host."
+
+
+def _parameter(evidence: Evidence, name: str) -> int | None:
+    """An option's value in memory: sysfs prints numbers, and switches as Y and N."""
+    text = {"Y": "1", "N": "0"}.get(evidence.driver.parameters[name], evidence.driver.parameters[name])
+    return int(text) if text.lstrip("-").isdecimal() else None
+
+
+def _assigned(options: Mapping[str, int]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in options.items())
 
 
 _READ_VERSION = f"Read {contract().sysfs.module_version} on the host; a driver without it was not built by DKMS."

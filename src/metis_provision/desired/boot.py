@@ -4,25 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from metis_provision.catalog.carriers import Carrier, Overlay, OverlayTime, carrier
+from metis_provision.catalog.carriers import Carrier, Overlay, OverlayTime, called, carrier, misfit
 from metis_provision.desired.config_txt import ConfigRefused, board_of, edited, holds_block
 from metis_provision.model.artifact import BootConfig
 from metis_provision.model.settings import Settings
-from metis_provision.model.survey import Boot, Host, Survey
+from metis_provision.model.survey import Boot, Survey
 
 _OVERLAY = "dtoverlay="
-
-
-def mismatch(settings: Settings, host: Host) -> str | None:
-    """Why the carrier cannot be this host's, in half a sentence; None if it can, or if the host does not say."""
-    profile = carrier(settings.carrier)
-    if host.container is not None or not host.architecture:
-        return None
-    wrong_machine = profile.machine not in (None, host.architecture)
-    if wrong_machine or (profile.models and not (host.model or "").startswith(profile.models)):
-        wanted = " or ".join(profile.models) or profile.machine
-        return f"'{settings.carrier}' is for {wanted}, and this host is {_called(host)}"
-    return None
 
 
 def lines(settings: Settings, survey: Survey) -> tuple[str, ...]:
@@ -41,7 +29,7 @@ def lines(settings: Settings, survey: Survey) -> tuple[str, ...]:
 def config(settings: Settings, survey: Survey) -> BootConfig | None:
     """config.txt as it should be, None on a host that has none or whose file must be left alone."""
     boot, board = survey.boot, board_of(survey.host.model)
-    if survey.host.container is not None or board is None or mismatch(settings, survey.host):
+    if survey.host.container is not None or board is None or misfit(settings.carrier, survey.host):
         return None
     if boot is None or boot.config_path is None or boot.config is None:
         return None
@@ -56,7 +44,7 @@ def config(settings: Settings, survey: Survey) -> BootConfig | None:
 
 def blockers(settings: Settings, survey: Survey) -> Iterator[str]:
     """One sentence per reason why the boot configuration cannot be had."""
-    if wrong := mismatch(settings, survey.host):
+    if wrong := misfit(settings.carrier, survey.host):
         yield f"metis_carrier = {wrong}: correct it"
     elif survey.boot is not None and survey.host.architecture and survey.host.container is None:
         yield from _obstacles(settings, survey, survey.boot)
@@ -68,7 +56,7 @@ def _obstacles(settings: Settings, survey: Survey, boot: Boot) -> Iterator[str]:
     if board is None:
         if wanted:
             asked = "metis_boot_lines" if settings.boot_lines else "metis_overlays"
-            yield f"{asked} is for a Raspberry Pi 4 or 5, and this host is {_called(survey.host)}: take it out"
+            yield f"{asked} is for a Raspberry Pi 4 or 5, and this host is {called(survey.host)}: take it out"
         return
     if wanted:
         yield from _not_there(boot)
@@ -118,7 +106,3 @@ def _at_boot(overlay: Overlay, boot: Boot | None) -> bool:
     if not overlay.needed and (boot is None or overlay.name not in (boot.overlays or ())):
         return False
     return overlay.at is OverlayTime.BOOT or boot is None or not boot.configfs
-
-
-def _called(host: Host) -> str:
-    return host.model or f"{host.architecture} without a device-tree model"

@@ -30,6 +30,7 @@ def _own_state(settings: Settings, survey: Survey) -> DesiredState:
         packages=platform.packages(settings, survey) if platform else (),
         dkms=driver.dkms(settings),
         module=driver.module(settings),
+        module_options=driver.module_options(settings) if driver.module(settings) else {},
         boot=boot.config(settings, survey),
         initramfs=initramfs.initramfs(settings),
         runtime=payloads.runtime(settings),

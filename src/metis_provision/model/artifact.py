@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -203,6 +204,7 @@ class DesiredState:
     packages: tuple[str, ...] = ()
     dkms: DkmsModule | None = None
     module: str | None = None
+    module_options: Mapping[str, int] = field(default_factory=dict)
     boot: BootConfig | None = None
     """None on a host without a config.txt of ours to keep."""
     runtime: Payload | None = None

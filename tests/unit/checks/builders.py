@@ -11,6 +11,7 @@ from metis_provision.model.settings import Settings
 from metis_provision.model.survey import (
     Account,
     Attempt,
+    Boot,
     CommandResult,
     DkmsBuild,
     Driver,
@@ -165,6 +166,7 @@ def survey(**changes: Any) -> Survey:
         nodes=(node(),),
         dma_heap=heap(),
         past=Past(),
+        boot=Boot(),
         dkms=(build(),),
         users={"frigate": Account("frigate", 998, groups=("frigate", "axelera"))},
         groups={"axelera": Account("axelera", 997, members=("frigate",))},
