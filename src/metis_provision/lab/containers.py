@@ -1,4 +1,4 @@
-"""Debian containers with a real systemd, for everything of a deploy that needs no kernel of its own.
+"""Debian containers with a real systemd or OpenRC, for everything of a deploy that needs no kernel of its own.
 
 Podman runs them with runc: crun refuses hosts with hybrid cgroups. Each belongs to the process that made it; one
 whose owner has ended, however that came about, is removed when the next one is made.
@@ -39,6 +39,7 @@ MAX_AGE = 7 * DAY
 """Seconds; older images are made again, so that packages are what Debian has now."""
 START_SECONDS = 120.0
 PACKAGES = ("systemd-sysv", "dbus", "udev", "kmod", "procps", "iproute2", "sudo")
+OPENRC_PACKAGES = ("openrc", "sysvinit-core", "initscripts", "inetutils-syslogd", "udev", "kmod", "procps", "sudo")
 CONTAINER_TOOLS = {
     **{tool: MACHINE_TOOLS[tool] for tool in ("mmdebstrap", "apt-get", "setpriv", "unshare")},
     "podman": "podman",
@@ -56,11 +57,23 @@ chroot "$root" systemctl --quiet mask {" ".join(MASKED)}
 """
 
 
+class Init(StrEnum):
+    """What is process 1 of a container; OpenRC is started by sysvinit, as Debian packages it."""
+
+    SYSTEMD = "systemd"
+    OPENRC = "openrc"
+
+
 class Release(StrEnum):
     """The Debian releases there are containers of."""
 
     DEBIAN_12 = "bookworm"
     DEBIAN_13 = "trixie"
+
+
+_PACKAGES = {Init.SYSTEMD: PACKAGES, Init.OPENRC: OPENRC_PACKAGES}
+_SCRIPTS = {Init.SYSTEMD: CUSTOMIZE_SCRIPT, Init.OPENRC: ""}
+_OPENRC_IS_UP = '[ "$(cat /run/openrc/softlevel)" = default ] && [ ! -e /run/openrc/rc.starting ]'
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +82,7 @@ class Container:
 
     identity: str
     release: Release
+    init: Init = Init.SYSTEMD
 
     @property
     def pyinfra_name(self) -> str:
@@ -82,6 +96,13 @@ class Container:
             told = f"In the {self.release} container, {shlex.join(command)} failed ({result.returncode})"
             raise UserError(f"{told}: {_last_line(result)}", ExitCode.FAILED)
         return result
+
+    def restart(self) -> None:
+        """Boot it anew and wait until its init system is up; UserError if it does not come up."""
+        result = _podman("restart", "--time", "0", self.identity)
+        if result.returncode:
+            raise UserError(f"podman cannot restart {self.identity}: {_last_line(result)}", ExitCode.FAILED)
+        _wait_for_init(self)
 
     def remove(self) -> None:
         """End everything inside and remove the container; nothing happens if it is gone already."""
@@ -99,31 +120,33 @@ def missing_container_requirements() -> list[str]:
     ]
 
 
-def start_container(release: Release) -> Container:
-    """Start a fresh container and return it once its systemd is up; UserError if it does not come up."""
+def start_container(release: Release, init: Init = Init.SYSTEMD) -> Container:
+    """Start a fresh container and return it once its init system is up; UserError if it does not come up."""
     remove_containers(abandoned_containers())
-    image = container_image(release)
+    image = container_image(release, init)
     name = f"metis-lab-{secrets.token_hex(6)}"
-    result = _podman(*run_arguments(image, name, current_process()))
+    result = _podman(*run_arguments(image, name, current_process(), init))
     if result.returncode:
         # podman keeps a container that it has made and cannot start.
         remove_containers([name])
         raise UserError(f"podman cannot start a {release} container: {_last_line(result)}", ExitCode.FAILED)
-    container = Container(result.stdout.strip(), release)
+    container = Container(result.stdout.strip(), release, init)
     try:
-        _wait_for_systemd(container)
+        _wait_for_init(container)
     except BaseException:
         container.remove()
         raise
     return container
 
 
-def run_arguments(image: str, name: str, owner: ProcessRecord) -> list[str]:
+def run_arguments(image: str, name: str, owner: ProcessRecord, init: Init = Init.SYSTEMD) -> list[str]:
     """Return podman's arguments that boot ``image`` on behalf of ``owner``."""
+    # What OpenRC notes in /run must not outlive a restart; podman sees to that itself for systemd.
+    booted = ["--systemd=always"] if init is Init.SYSTEMD else ["--systemd=false", "--tmpfs=/run"]
     return [
         "run",
         "--detach",
-        "--systemd=always",
+        *booted,
         "--network=host",
         *limit_arguments(),
         f"--name={name}",
@@ -142,6 +165,18 @@ def limit_arguments() -> list[str]:
     if processes == resource.RLIM_INFINITY or processes > highest:
         processes = highest
     return [f"--ulimit=nofile={files}:{files}", f"--ulimit=nproc={processes}:{processes}"]
+
+
+def _wait_for_init(container: Container) -> None:
+    if container.init is Init.SYSTEMD:
+        _wait_for_systemd(container)
+        return
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if container.run("sh", "-c", _OPENRC_IS_UP, check=False).returncode == 0:
+            return
+        time.sleep(0.3)
+    raise UserError(f"OpenRC in the {container.release} container did not reach its default runlevel", ExitCode.FAILED)
 
 
 def _wait_for_systemd(container: Container) -> None:
@@ -190,50 +225,53 @@ def remove_containers(identities: Sequence[str]) -> None:
             raise UserError(f"podman cannot remove {identity}: {_last_line(result)}", ExitCode.FAILED)
 
 
-def container_recipe(release: Release, setup: AptSetup, certificates: dict[str, str]) -> Recipe:
+def container_recipe(
+    release: Release, setup: AptSetup, certificates: dict[str, str], init: Init = Init.SYSTEMD
+) -> Recipe:
     """Return everything the image depends on but the archive's state; ``certificates`` maps names to PEM texts."""
     return {
         "release": release.value,
-        "packages": packages(PACKAGES, setup),
+        "packages": packages(_PACKAGES[init], setup),
         "sources": setup.sources(release.value),
         "options": setup.options,
         "certificates": certificates if setup.uses_tls else {},
-        "scripts": [CUSTOMIZE_SCRIPT],
+        "scripts": [_SCRIPTS[init]],
         "layout": 1,
     }
 
 
-def container_image(release: Release) -> str:
+def container_image(release: Release, init: Init = Init.SYSTEMD) -> str:
     """Return the name of the image in podman's store, built and imported if need be."""
     setup = read_apt_setup()
     certificates = {path.name: path.read_text() for path in local_certificates()}
-    recipe = container_recipe(release, setup, certificates)
+    recipe = container_recipe(release, setup, certificates, init)
     entry = obtain(
-        "containers", recipe, lambda directory: _build(directory, release, setup, certificates), max_age=MAX_AGE
+        "containers", recipe, lambda directory: _build(directory, release, init, setup, certificates), max_age=MAX_AGE
     )
+    kind = release.value if init is Init.SYSTEMD else f"{init}-{release}"
     # An entry that was made again has the same key and another moment.
-    image = f"{IMAGE_NAME}:{release}-{entry.name}-{int((entry / 'made').stat().st_mtime)}"
+    image = f"{IMAGE_NAME}:{kind}-{entry.name}-{int((entry / 'made').stat().st_mtime)}"
     if _podman("image", "exists", image).returncode == 0:
         return image
     result = _podman("import", "--change", 'CMD ["/sbin/init"]', str(entry / "root.tar"), image)
     if result.returncode:
         raise UserError(f"podman cannot import the {release} image: {_last_line(result)}", ExitCode.FAILED)
-    _forget_predecessors(release, image)
+    _forget_predecessors(kind, image)
     return image
 
 
-def _build(directory: Path, release: Release, setup: AptSetup, certificates: dict[str, str]) -> None:
+def _build(directory: Path, release: Release, init: Init, setup: AptSetup, certificates: dict[str, str]) -> None:
     root = directory / "root"
     command = mmdebstrap_command(
         release.value,
         root,
         variant="minbase",
-        packages=packages(PACKAGES, setup),
+        packages=packages(_PACKAGES[init], setup),
         sources=setup.sources(release.value),
         apt_options=setup.options,
-        customize=CUSTOMIZE_SCRIPT,
+        customize=_SCRIPTS[init],
     )
-    bootstrap(command, f"the {release} container image")
+    bootstrap(command, f"the {release} container image with {init}")
     configure_apt(root, setup.options, certificates if setup.uses_tls else {})
     archive = ["tar", "--create", "--numeric-owner", "--xattrs", "--file", str(directory / "root.tar")]
     result = subprocess.run([*archive, "--directory", str(root), "."], capture_output=True, text=True, check=False)
@@ -242,10 +280,10 @@ def _build(directory: Path, release: Release, setup: AptSetup, certificates: dic
     shutil.rmtree(root)
 
 
-def _forget_predecessors(release: Release, image: str) -> None:
-    """Remove earlier images of a release; one that a container still uses stays until next time."""
+def _forget_predecessors(kind: str, image: str) -> None:
+    """Remove earlier images of a kind; one that a container still uses stays until next time."""
     for name in _podman("images", "--format", "{{.Repository}}:{{.Tag}}", IMAGE_NAME).stdout.split():
-        if name.startswith(f"{IMAGE_NAME}:{release}-") and name != image:
+        if name.startswith(f"{IMAGE_NAME}:{kind}-") and name != image:
             _podman("image", "rm", name)
 
 
