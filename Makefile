@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test test-full check docs lock clean
+.PHONY: setup demo test test-full check docs golden lock clean
 
 setup:
 	@tools/setup "$(PYTHON)"
@@ -26,6 +26,9 @@ check: .venv/ready
 
 docs: .venv/ready
 	@$(BIN)/python tools/docs.py
+
+golden: .venv/ready
+	@$(BIN)/python tools/golden.py
 
 lock: .venv/ready
 	@tools/lock

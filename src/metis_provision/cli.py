@@ -11,6 +11,7 @@ import click
 
 from metis_provision.lab.cli import lab
 from metis_provision.model.errors import ExitCode, UserError
+from metis_provision.render import render
 
 if TYPE_CHECKING:
     from metis_provision.fleet.run import Mode, Result
@@ -123,6 +124,7 @@ def _finish(result: Result, as_json: bool, planned: bool) -> None:
 
 
 cli.add_command(lab)
+cli.add_command(render)
 
 
 def main() -> None:

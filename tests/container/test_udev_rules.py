@@ -225,3 +225,14 @@ def test_an_image_that_does_not_know_the_group_leaves_the_card_to_root(tmp_path:
     # As a gid this is -1, which chown(2) takes for "leave it".
     assert answer.group == str(2**32 - 1)
     assert "axelera0" in answer.links
+
+
+def test_debian_13_finds_no_fault_with_any_rendered_rules(tmp_path: Path) -> None:
+    host = made_up(tmp_path, rules=False, release="trixie")
+    golden = Path(__file__).resolve().parents[1] / "golden" / "files"
+    rules = [path for path in sorted(golden.rglob("*")) if ".rules" in path.name]
+    for number, path in enumerate(rules):
+        host.file(f"/x/{number}.rules", path.read_bytes())
+    done = host.run("udevadm", "verify", *(f"/x/{number}.rules" for number in range(len(rules))))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"Success: {len(rules)}" in done.stdout

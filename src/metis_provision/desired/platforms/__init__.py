@@ -3,7 +3,6 @@
 from metis_provision.desired.platforms import alpine, arch, debian, fedora, gentoo, raspios, ubuntu  # noqa: F401 - registry
 from metis_provision.desired.platforms.base import (
     DeviceManager,
-    Generator,
     InitSystem,
     Platform,
     all_package_patterns,
@@ -13,7 +12,6 @@ from metis_provision.desired.platforms.base import (
 
 __all__ = [
     "DeviceManager",
-    "Generator",
     "InitSystem",
     "Platform",
     "all_package_patterns",

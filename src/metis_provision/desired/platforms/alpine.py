@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from metis_provision.desired.platforms.base import (
     DeviceManager,
-    Generator,
+    Example,
     InitSystem,
     Platform,
     names,
@@ -15,7 +15,7 @@ from metis_provision.desired.platforms.base import (
     words,
 )
 from metis_provision.model.settings import DriverSource, Settings
-from metis_provision.model.survey import Host, Kernel, Survey
+from metis_provision.model.survey import Generator, Host, Kernel, Survey
 
 _APK = "apk --wait 600 --no-progress"
 
@@ -29,6 +29,11 @@ class Alpine(Platform):
     generator: ClassVar[Generator] = Generator.MKINITFS
     module_location: ClassVar[str] = "/kernel/extra"
     manager: ClassVar[str] = "apk"
+    example: ClassVar[Example] = Example(
+        {"ID": "alpine", "VERSION_ID": "3.22.1", "PRETTY_NAME": "Alpine Linux v3.22"},
+        {"x86_64": "6.18.32-0-lts", "aarch64": "6.18.32-0-rpi"},
+        config_txt="/boot/config.txt",
+    )
 
     @classmethod
     def recognises(cls, host: Host) -> bool:

@@ -6,15 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import ClassVar
 
-from metis_provision.desired.platforms.base import (
-    Generator,
-    InitSystem,
-    Platform,
-    names,
-    replaced_on_disk,
-    words,
-)
-from metis_provision.model.survey import Host, Kernel, Survey
+from metis_provision.desired.platforms.base import Example, InitSystem, Platform, names, replaced_on_disk, words
+from metis_provision.model.survey import Generator, Host, Kernel, Survey
 
 _BUILD_OF_LINUX = re.compile(r"-arch\d+-\d+$")
 _BIG_PAGES = 16384
@@ -29,6 +22,11 @@ class Arch(Platform):
     generator: ClassVar[Generator] = Generator.MKINITCPIO
     module_location: ClassVar[str] = "/updates/dkms"
     manager: ClassVar[str] = "pacman"
+    example: ClassVar[Example] = Example(
+        {"ID": "arch", "PRETTY_NAME": "Arch Linux"},
+        {"x86_64": "6.11.6-arch1-1", "aarch64": "6.12.34-1-rpi-ARCH"},
+        config_txt="/boot/config.txt",
+    )
 
     @classmethod
     def recognises(cls, host: Host) -> bool:

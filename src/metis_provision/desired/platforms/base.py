@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
 from metis_provision.model.settings import DriverSource, RuntimeSource, Settings
-from metis_provision.model.survey import Host, Kernel, Survey
+from metis_provision.model.survey import Generator, Host, Kernel, Survey
 
 
 class InitSystem(StrEnum):
@@ -25,15 +25,6 @@ class DeviceManager(StrEnum):
 
     UDEV = "udev"
     MDEV = "mdev"
-
-
-class Generator(StrEnum):
-    """What builds the initramfs unless the host says otherwise."""
-
-    INITRAMFS_TOOLS = "initramfs-tools"
-    DRACUT = "dracut"
-    MKINITCPIO = "mkinitcpio"
-    MKINITFS = "mkinitfs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +42,20 @@ class Tools:
         return (self.acl, self.dkms, self.kmod, self.pciutils)
 
 
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A host of the family, as far as it is needed to show what one would get.
+
+    ``kernels`` are releases by architecture (``uname -m``), the usual one first; ``config_txt`` is where a Raspberry Pi
+    has its boot configuration mounted.
+    """
+
+    os_release: Mapping[str, str]
+    kernels: Mapping[str, str]
+    rpi_issue: bool = False
+    config_txt: str = "/boot/firmware/config.txt"
+
+
 class Platform(ABC):
     """One distribution family. A subclass enters the registry by being defined, a narrower one before its base."""
 
@@ -64,6 +69,7 @@ class Platform(ABC):
     """Where DKMS puts modules below /lib/modules/<release>, whatever its dkms.conf says."""
     manager: ClassVar[str]
     """The package manager, as the survey names it."""
+    example: ClassVar[Example]
     _registry: ClassVar[list[type[Platform]]] = []
 
     def __init_subclass__(cls) -> None:

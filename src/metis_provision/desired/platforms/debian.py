@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Iterator
 from typing import ClassVar
 
-from metis_provision.desired.platforms.base import Generator, InitSystem, Platform, names, words
-from metis_provision.model.survey import Host, Kernel, Survey
+from metis_provision.desired.platforms.base import Example, InitSystem, Platform, names, words
+from metis_provision.model.survey import Generator, Host, Kernel, Survey
 
 _APT = "apt-get -q -y -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 -o APT::Color=0"
 _IMAGE, _HEADERS = "linux-image-", "linux-headers-"
@@ -21,6 +21,10 @@ class Debian(Platform):
     generator: ClassVar[Generator] = Generator.INITRAMFS_TOOLS
     module_location: ClassVar[str] = "/updates/dkms"
     manager: ClassVar[str] = "dpkg"
+    example: ClassVar[Example] = Example(
+        {"ID": "debian", "VERSION_ID": "13", "PRETTY_NAME": "Debian GNU/Linux 13 (trixie)"},
+        {"x86_64": "6.12.63+deb13-amd64", "aarch64": "6.12.63+deb13-arm64"},
+    )
 
     @classmethod
     def recognises(cls, host: Host) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from metis_provision.desired.platforms.base import Generator, InitSystem, Platform, names, words
-from metis_provision.model.survey import Host, Kernel, Survey
+from metis_provision.desired.platforms.base import Example, InitSystem, Platform, names, words
+from metis_provision.model.survey import Generator, Host, Kernel, Survey
 
 
 class Fedora(Platform):
@@ -16,6 +16,10 @@ class Fedora(Platform):
     generator: ClassVar[Generator] = Generator.DRACUT
     module_location: ClassVar[str] = "/extra"
     manager: ClassVar[str] = "rpm"
+    example: ClassVar[Example] = Example(
+        {"ID": "fedora", "VERSION_ID": "42", "PRETTY_NAME": "Fedora Linux 42"},
+        {"x86_64": "6.16.7-200.fc42.x86_64", "aarch64": "6.16.7-200.fc42.aarch64"},
+    )
 
     @classmethod
     def recognises(cls, host: Host) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from metis_provision.desired.platforms.base import Generator, InitSystem, Platform, Tools, names, words
-from metis_provision.model.survey import Host, Kernel, Survey
+from metis_provision.desired.platforms.base import Example, InitSystem, Platform, Tools, names, words
+from metis_provision.model.survey import Generator, Host, Kernel, Survey
 
 
 class Gentoo(Platform):
@@ -20,6 +20,11 @@ class Gentoo(Platform):
     generator: ClassVar[Generator] = Generator.DRACUT
     module_location: ClassVar[str] = "/kernel/extra"
     manager: ClassVar[str] = "portage"
+    example: ClassVar[Example] = Example(
+        {"ID": "gentoo", "PRETTY_NAME": "Gentoo Linux"},
+        {"x86_64": "6.18.26-gentoo-dist", "aarch64": "6.18.26-gentoo-dist"},
+        config_txt="/boot/config.txt",
+    )
 
     @classmethod
     def recognises(cls, host: Host) -> bool:

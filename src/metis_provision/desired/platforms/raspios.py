@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
-from metis_provision.desired.platforms.base import InitSystem, names
+from metis_provision.desired.platforms.base import Example, InitSystem, names
 from metis_provision.desired.platforms.debian import Debian
 from metis_provision.model.survey import Host, Kernel, Survey
 
@@ -17,6 +17,11 @@ class RaspberryPiOs(Debian):
 
     name: ClassVar[str] = "raspios"
     inits: ClassVar[tuple[InitSystem, ...]] = (InitSystem.SYSTEMD,)
+    example: ClassVar[Example] = Example(
+        {"ID": "debian", "VERSION_ID": "13", "PRETTY_NAME": "Debian GNU/Linux 13 (trixie)"},
+        {"aarch64": "6.12.62+rpt-rpi-2712"},
+        rpi_issue=True,
+    )
 
     @classmethod
     def recognises(cls, host: Host) -> bool:

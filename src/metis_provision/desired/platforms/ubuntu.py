@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from metis_provision.desired.platforms.base import InitSystem, names
+from metis_provision.desired.platforms.base import Example, InitSystem, names
 from metis_provision.desired.platforms.debian import Debian
 from metis_provision.model.survey import Host
 
@@ -14,6 +14,10 @@ class Ubuntu(Debian):
 
     name: ClassVar[str] = "ubuntu"
     inits: ClassVar[tuple[InitSystem, ...]] = (InitSystem.SYSTEMD,)
+    example: ClassVar[Example] = Example(
+        {"ID": "ubuntu", "ID_LIKE": "debian", "VERSION_ID": "24.04", "PRETTY_NAME": "Ubuntu 24.04 LTS"},
+        {"x86_64": "6.8.0-136-generic", "aarch64": "6.8.0-1044-raspi"},
+    )
 
     @classmethod
     def recognises(cls, host: Host) -> bool:
