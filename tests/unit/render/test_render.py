@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from metis_provision.desired.platforms import platform_of, platforms
 from metis_provision.model.errors import UserError
 from metis_provision.render import bare_host, tree
 
+SHEBANGS = (b"#!/bin/sh", b"#!/bin/bash")
 GOLDEN_TOOL = Path(__file__).resolve().parents[3] / "tools" / "golden.py"
 
 
@@ -43,6 +45,16 @@ def golden():
 
 def test_every_platform_gets_what_was_reviewed(golden):
     assert golden.differing() == []
+
+
+def test_every_rendered_script_passes_shellcheck(golden):
+    scripts = [path for path in golden.GOLDEN.rglob("*") if path.is_file() and path.read_bytes().startswith(SHEBANGS)]
+    assert scripts
+    # Lists that settings fill may have one entry.
+    command = [Path(sys.executable).parent / "shellcheck", "--severity=warning", "--exclude=SC2043"]
+    done = subprocess.run([*command, *scripts], capture_output=True, text=True, check=False)
+    assert done.stdout == ""
+    assert done.returncode == 0
 
 
 def test_there_is_a_reviewed_tree_of_every_platform_and_init_system(golden):
