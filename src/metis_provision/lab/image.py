@@ -62,9 +62,10 @@ printf '%s\n' 'HostKey /etc/ssh/ssh_host_ed25519_key' 'PasswordAuthentication no
 # networkd asks for it at each start, and there is nothing wireless here.
 echo 'blacklist cfg80211' > "$root/etc/modprobe.d/machine.conf"
 chroot "$root" systemctl --quiet enable systemd-networkd.service
-# The first would make further host keys, slowly; the others would hold apt's lock when nobody expects it.
-chroot "$root" systemctl --quiet mask sshd-keygen.service systemd-networkd-wait-online.service \
-    apt-daily.timer apt-daily-upgrade.timer
+# Further host keys take long to make, there is nothing to draw on, nobody waits for the network, and apt's lock is
+# to be held when a deploy holds it.
+chroot "$root" systemctl --quiet mask sshd-keygen.service modprobe@drm.service \
+    systemd-networkd-wait-online.service apt-daily.timer apt-daily-upgrade.timer
 # There is no vsock to offer ssh on, and looking for one loads modules.
 mkdir -p "$root/etc/systemd/system-generators"
 ln -s /dev/null "$root/etc/systemd/system-generators/systemd-ssh-generator"
