@@ -236,7 +236,14 @@ def qemu_arguments(shape: MachineShape, loader: Path) -> list[str]:
         *("-name", shape.name, "-no-user-config", "-nodefaults", "-display", "none"),
         # The card process maps the guest's memory to read and write it, as a card does.
         *("-object", f"memory-backend-memfd,id=ram,size={shape.memory}M,share=on"),
-        *("-machine", "q35,memory-backend=ram,sata=off,smbus=off,i8042=off", "-m", str(shape.memory), "-smp", str(shape.cpus)),
+        *(
+            "-machine",
+            "q35,memory-backend=ram,sata=off,smbus=off,i8042=off",
+            "-m",
+            str(shape.memory),
+            "-smp",
+            str(shape.cpus),
+        ),
         *("-accel", "kvm" if kvm else "tcg,thread=multi", "-cpu", "host" if kvm else "qemu64,-svm"),
         *("-rtc", "base=utc", "-device", "virtio-rng-pci"),
         *("-kernel", str(loader)),
