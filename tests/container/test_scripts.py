@@ -199,10 +199,17 @@ def test_a_job_outlives_its_connection_and_is_attached_to(target: Target, tmp_pa
     first.stderr.close()
     other, other_stdin = target.job("echo something else")
     assert "a different build step is still running" in target.run(other, other_stdin).stderr
+    again = target.start(command, stdin=subprocess.PIPE)
+    assert again.stdin is not None
+    assert again.stdout is not None
+    again.stdin.write(stdin)
+    again.stdin.close()
+    again.stdin = None
+    assert again.stdout.readline() == "attaching to the build step that is still running\n"
     (tmp_path / "go").touch()
-    again = target.run(command, stdin)
+    out, _ = again.communicate(timeout=60)
     assert again.returncode == 0
-    assert again.stdout.splitlines()[-1] == "finished"
+    assert out.splitlines()[-1] == "finished"
     assert (tmp_path / "runs").read_text() == "started\n"
 
 

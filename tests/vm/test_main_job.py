@@ -110,6 +110,14 @@ def test_a_plan_of_a_converged_machine_is_empty(provisioned: Machine) -> None:
     assert json.loads(plan.stdout)["summary"] == {"hosts": 1, "pending": 0}
 
 
+def test_an_ordinary_user_with_sudo_does_as_well(provisioned: Machine) -> None:
+    refused = pyinfra(provisioned, "-y", "--user", "operator")
+    assert refused.returncode == 1
+    assert "not as root: use pyinfra's --sudo" in refused.stderr
+    done = pyinfra(provisioned, "-y", "--user", "operator", "--sudo")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_drift_is_put_right_and_nothing_else_is_touched(provisioned: Machine) -> None:
     rules = "/etc/udev/rules.d/99-axelera-metis.rules"
     before = said(provisioned, "sha256sum", rules)

@@ -27,6 +27,12 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+take_lock() { # whoever works holds a lock alone; a survey that looks at it shares it for a moment
+	while ! flock -n "$1"; do
+		flock -n -s "$1" || return 1
+	done
+}
+
 flush() {
 	sync "$1" 2>/dev/null || sync
 }
@@ -108,7 +114,7 @@ take_back() {
 
 mkdir -p "$state/previous" "$run" || fail "$state could not be created: is the file system read-only?"
 exec 9>"$run/lock"
-flock -n 9 || fail "another run is changing this host: wait for it to end, then run again"
+take_lock 9 || fail "another run is changing this host: wait for it to end, then run again"
 
 now=none
 [ ! -f "$state/receipt.json" ] || now=$(digest "$state/receipt.json")

@@ -15,9 +15,15 @@ fail() {
 	exit 1
 }
 
+take_lock() { # whoever works holds a lock alone; a survey that looks at it shares it for a moment
+	while ! flock -n "$1"; do
+		flock -n -s "$1" || return 1
+	done
+}
+
 start() {
 	exec 9>"$run/lock"
-	flock -n 9 || fail "another run is changing this host: wait for it to end, then run again"
+	take_lock 9 || fail "another run is changing this host: wait for it to end, then run again"
 	script=$(cat)
 	case $script in
 	*'
@@ -67,7 +73,7 @@ follow() {
 
 mkdir -p "$job" || fail "$job could not be created"
 exec 8>"$job/lock"
-if flock -n 8; then start; else attach; fi
+if take_lock 8; then start; else attach; fi
 exec 8>&-
 follow
 
