@@ -25,15 +25,15 @@ class Tier:
 
 
 def _vm_missing() -> list[str]:
-    from metis_provision.lab import machine
+    from metis_provision.lab.requirements import missing_requirements
 
-    return machine.missing_requirements()
+    return missing_requirements()
 
 
 def _container_missing() -> list[str]:
-    from metis_provision.lab import containers
+    from metis_provision.lab.containers import missing_container_requirements
 
-    return containers.missing_requirements()
+    return missing_container_requirements()
 
 
 TIERS = (Tier("unit", list), Tier("container", _container_missing), Tier("vm", _vm_missing))
