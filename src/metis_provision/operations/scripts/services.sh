@@ -44,7 +44,11 @@ with_systemd() {
 with_openrc() {
 	for service in ${METIS_REMOVE:=}; do
 		rc-service --ifstarted "$service" stop || fail "$service could not be stopped"
-		said=$(rc-update --all delete "$service" 2>&1) || fail "$service could not be disabled: $said"
+		for level in /etc/runlevels/*/"$service"; do
+			[ -h "$level" ] || continue
+			level=${level%/*}
+			said=$(rc-update delete "$service" "${level##*/}" 2>&1) || fail "$service could not be disabled: $said"
+		done
 	done
 	for service in ${METIS_ENABLE:=}; do
 		said=$(rc-update add "$service" default 2>&1) || fail "$service could not be enabled: $said"
