@@ -49,6 +49,8 @@ def _begin(state: State) -> None:
     """Once per run: refuse bad input for all hosts before anything changes, and promise the table."""
     if state in _begun:
         return
+    if _would_ask_nobody(state):
+        raise PyinfraError("there is no terminal to ask on before hosts are changed: add -y, or --dry to look only")
     mistakes = inventory_mistakes(state.inventory)
     if mistakes:
         raise PyinfraError("\n" + "\n".join(mistakes))
@@ -56,6 +58,12 @@ def _begin(state: State) -> None:
     outcome = outcome_of(state)
     if pyinfra.is_cli:
         atexit.register(_print_table, outcome)
+
+
+def _would_ask_nobody(state: State) -> bool:
+    """pyinfra asks unless told -y, --dry or --json, and fails with a traceback where nobody can answer."""
+    asks = pyinfra.is_cli and state.check_for_changes and not {"--dry", "--json"} & set(sys.argv)
+    return asks and not sys.stdin.isatty()
 
 
 def _print_table(outcome: Outcome) -> None:

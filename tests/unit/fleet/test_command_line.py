@@ -14,6 +14,7 @@ from metis_provision.desired.state import survey_request
 from metis_provision.model.settings import Settings
 from metis_provision.survey.script import survey_command
 
+DEPLOY = Path(__file__).resolve().parents[3] / "deploys" / "metis.py"
 PINNED = {"metis_driver_version": "1", "metis_driver_source": "driver.tar.gz", "metis_driver_sha256": "0" * 64}
 
 
