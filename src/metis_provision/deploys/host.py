@@ -61,7 +61,7 @@ def _begin(state: State) -> None:
 
 
 def _would_ask_nobody(state: State) -> bool:
-    """pyinfra asks unless told -y, --dry or --json, and fails with a traceback where nobody can answer."""
+    """Whether pyinfra will ask (unless told -y, --dry or --json) where nobody can answer; it would show a traceback."""
     asks = pyinfra.is_cli and state.check_for_changes and not {"--dry", "--json"} & set(sys.argv)
     return asks and not sys.stdin.isatty()
 

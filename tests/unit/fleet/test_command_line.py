@@ -110,6 +110,28 @@ def test_pending_changes_and_a_failed_verification_are_told_apart(tmp_path: Path
     assert json.loads(verified.stdout)["hosts"][0]["standing"] == "failed"
 
 
+def pyinfra(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("pyinfra")), "inventory.py", str(DEPLOY), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, stdin=subprocess.DEVNULL)
+
+
+def test_a_plain_pyinfra_run_refuses_bad_settings_too(tmp_path: Path) -> None:
+    inventory(tmp_path, "@fake/one", metis_carier="x", metis_driver="none", fake_delay=0, fake_delay_jitter=0)
+    done = pyinfra("-y", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "@fake/one: metis_carier is not a setting" in done.stderr
+    assert "Beginning operation run" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_plain_pyinfra_run_without_a_terminal_wants_to_be_told_yes(tmp_path: Path) -> None:
+    inventory(tmp_path, "@fake/one", metis_cards=0, metis_driver="none", fake_delay=0, fake_delay_jitter=0)
+    done = pyinfra(cwd=tmp_path)
+    assert done.returncode == 1
+    assert "there is no terminal to ask on before hosts are changed: add -y" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     "command", [(), ("plan",), ("apply",), ("verify",), *(("lab", name) for name in ("up", "list", "ssh", "down"))]
 )
