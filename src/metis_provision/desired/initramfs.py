@@ -57,10 +57,18 @@ def files(settings: Settings, survey: Survey) -> tuple[File, ...]:
     if wanted is None or generator is None:
         return ()
     return (
-        File(RULES, access.initramfs_rules(settings), validator=Validator.UDEV_RULES, concern=Concern.INITRAMFS),
+        *_rules(settings, generator),
         _script(INPUTS, _inputs(settings, wanted.content, generator)),
         *_hook_files(generator, settings, survey, wanted.content),
     )
+
+
+def _rules(settings: Settings, generator: Generator) -> tuple[File, ...]:
+    # An image of mkinitfs has no udev to read them.
+    if generator is Generator.MKINITFS:
+        return ()
+    rules = access.initramfs_rules(settings)
+    return (File(RULES, rules, validator=Validator.UDEV_RULES, concern=Concern.INITRAMFS),)
 
 
 def _modules(content: ImageContent) -> list[str]:
@@ -88,13 +96,11 @@ def _names(entries: tuple[Named, ...]) -> list[str]:
 
 
 def _inputs(settings: Settings, content: ImageContent, generator: Generator) -> bytes:
-    # An image of mkinitfs has no udev to read rules.
-    rules = "" if generator is Generator.MKINITFS else RULES
     return render(
         INPUTS.removeprefix("/"),
         generator=str(generator),
         modules=_modules(content),
-        rules=rules,
+        rules=RULES,
         rules_in_image=RULES_IN_IMAGE,
         overlays=_overlays(settings),
         beside=[INPUTS, *_HOOKS[generator], *_beside(content)],
