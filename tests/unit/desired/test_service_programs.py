@@ -157,9 +157,20 @@ def test_a_card_with_its_tools(target: Target) -> None:
     tools(target)
     values = pairs(target.run("/usr/bin/axelera-stats-logger").stdout)
     assert values == {
-        **{"card": "axelera0", "bdf": BDF, "state": "free", "driver": "1.6.2", "link_gts": "8.0", "link_width": "4"},
-        **{"firmware": "1.3.2", "vmsi": "up", "clock_mhz": "600", "mvm_pct": "80", "throttled": "no"},
-        **{"board_c": "35", "core_c": "34,34,35,36", "holder": "none"},
+        "card": "axelera0",
+        "bdf": BDF,
+        "state": "free",
+        "driver": "1.6.2",
+        "link_gts": "8.0",
+        "link_width": "4",
+        "firmware": "1.3.2",
+        "vmsi": "up",
+        "clock_mhz": "600",
+        "mvm_pct": "80",
+        "throttled": "no",
+        "board_c": "35",
+        "core_c": "34,34,35,36",
+        "holder": "none",
     }
     status = target.run("/usr/bin/ax_status")
     assert status.returncode == 0
@@ -264,11 +275,12 @@ def test_a_healthy_card_is_left_alone(target: Target) -> None:
 def heal_after(target: Target, attempts: int) -> None:
     """Make the settling time after each rescan bring a line of the log: firmware up after so many attempts."""
     target.log(DOWN)
-    lines = "\n".join([f'[ "$1" = 6 ] || exit 0; echo x >>{target.root}/tries'])
     target.stub(
         "sleep",
-        f"{lines}\n"
-        f'if [ "$(wc -l <{target.root}/tries)" -ge {attempts} ]; then echo "{UP}"; else echo "{DOWN}"; fi >>{target.root}/log',
+        f"""[ "$1" = 6 ] || exit 0
+        echo x >>{target.root}/tries
+        if [ "$(wc -l <{target.root}/tries)" -ge {attempts} ]; then said="{UP}"; else said="{DOWN}"; fi
+        echo "$said" >>{target.root}/log""",
     )
 
 
