@@ -89,9 +89,11 @@ nodes_of() { # BDF: prints the path of every node that belongs to it
 list_holders() { # device numbers in hexadecimal: prints the process id of everybody who has it open
 	# Only the names of descriptors are read, and only those asked further that may be a card's: nothing is opened.
 	# shellcheck disable=SC2012 # find has no portable way to print where a link leads
-	ls -ln "$root"/proc/[0-9]*/fd 2>/dev/null | awk '
-		/\/fd:$/ { directory = substr($0, 1, length($0) - 1); next }
-		!/ -> .*\/dev\// || / -> .*\/dev\/(null|zero|full|u?random|console|kmsg|ptmx|fuse|tty[^\/]*|(pts|shm|input)\/.*)$/ { next }
+	# A second directory, because ls gives no heading to one alone.
+	ls -ln "$root"/proc/[0-9]*/fd "$root"/proc/self/fd 2>/dev/null | awk '
+		/\/proc\/[0-9]+\/fd:$/ { directory = substr($0, 1, length($0) - 1); next }
+		/\/fd:$/ { directory = "" }
+		directory == "" || !/ -> .*\/dev\// || / -> .*\/dev\/(null|zero|full|u?random|console|kmsg|ptmx|fuse|tty[^\/]*|(pts|shm|input)\/.*)$/ { next }
 		{ sub(/ -> .*/, ""); print directory "/" $NF }' | while read -r holder_path; do
 		[ "$(stat -L -c '%F %t:%T' "$holder_path" 2>/dev/null)" = "character special file $1" ] || continue
 		holder_path=${holder_path#"$root/proc/"}
@@ -132,6 +134,23 @@ driver_version() { # VERSION of the driver in memory
 	VERSION=unknown
 	first_line "$root/sys/module/metis/version" || first_line "$root/sys/class/metis/version"
 	[ -z "$FIRST" ] || VERSION=$FIRST
+}
+
+take_turn() { # waits until nobody of ours asks a card; false if that takes longer than a minute
+	turn=$root/run/metis-provision/asking
+	# Somebody who may not write there asks without: only root's programs come round by themselves.
+	if ! command -v flock >/dev/null 2>&1 || ! (mkdir -p "${turn%/*}" && : >>"$turn") 2>/dev/null; then return 0; fi
+	exec 9>>"$turn"
+	turn_left=60
+	while ! flock -n 9; do
+		[ "$turn_left" -gt 0 ] || return 1
+		turn_left=$((turn_left - 1))
+		sleep 1
+	done
+}
+
+end_turn() {
+	exec 9>&-
 }
 
 ask() { # seconds, command...: what it prints, cut off after a while; nothing if it is not installed
@@ -197,7 +216,10 @@ look_at() { # name of a node: everything above; a busy card is not asked, it ser
 		firmware_of "$BDF"
 		if reads_ff "$BDF"; then STATE=off-bus; fi
 	fi
-	if holder_of "$root/dev/$1"; then
+	if ! take_turn; then
+		STATE=busy
+		HOLDER='unknown (another look at the cards)'
+	elif holder_of "$root/dev/$1"; then
 		STATE=busy
 	elif [ -n "$BDF" ] && [ "$STATE" = free ]; then
 		look_index=${1#axelera}
@@ -205,5 +227,6 @@ look_at() { # name of a node: everything above; a busy card is not asked, it ser
 		any_held || [ "$STATE" != free ] || ask_temperatures "$look_index"
 		HOLDER=''
 	fi
+	end_turn
 	is_throttled
 }
