@@ -16,7 +16,7 @@ GENERATORS = {"dracut": ("dracut", "systemd", "libpam-systemd"), "initramfs-tool
 """What brings each generator, by its name."""
 
 # The kernel's package is unpacked without its scripts: it is the deploy that must see to the image. Whole classes of
-# drivers are left out, because images take them in and tests wait for that; the module named metis is any module at all.
+# drivers are left out, because images take them in and tests wait for that; the module named metis is just any module.
 KERNELS_SCRIPT = r"""
 set -eu
 root=$1

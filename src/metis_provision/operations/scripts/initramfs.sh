@@ -153,7 +153,8 @@ set_mkinitfs_feature() {
 mark_for_mkinitfs() { # its features name files of the host, so the mark must be one
 	[ "$generator" = mkinitfs ] || return 0
 	rm -f "$marks"/inputs-*
-	[ -z "$METIS_WANTED" ] || : >"$marks/inputs-$(digest)" || fail "$marks could not be written"
+	[ -n "$METIS_WANTED" ] || return 0
+	{ mkdir -p "$marks" && printf '' >"$marks/inputs-$(digest)"; } || fail "$marks could not be written: is /usr full?"
 }
 
 digest() {
