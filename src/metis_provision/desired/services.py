@@ -31,6 +31,9 @@ OVERLAYS = f"{_PRIVATE}/overlays"
 CARD_ARRIVED = f"{_PRIVATE}/card-arrived"
 ARRIVAL_RULES = "/etc/udev/rules.d/99-axelera-services.rules"
 
+TURN = "/run/metis-provision/asking"
+"""Locked by whoever of ours asks a card: the survey waits for it, or it would take the watchdog for a holder."""
+
 _LOADER, _RESCAN, _LIMITS, _WATCHDOG = "axelera", "axelera-rescan", "axelera-limits", "axelera-watchdog"
 _OPENRC_LOADER = "axelera-slammer"
 _OPENRC_STATUS = "ax_status"
@@ -216,6 +219,7 @@ def _card_values(settings: Settings) -> dict[str, Any]:
         "module_version": contract().sysfs.module_version,
         "loaded_version": contract().sysfs.loaded_version,
         "stable": _stable(),
+        "turn": TURN,
         "clock": settings.clock_mhz or max(card.clock_mhz for card in cards().values()),
         "mvm": settings.mvm_limit or 100,
     }

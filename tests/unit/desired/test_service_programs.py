@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import stat
@@ -249,6 +250,18 @@ def test_one_line_goes_into_syslog(target: Target) -> None:
     assert done.stdout == ""
     said = (target.root / "syslog").read_text()
     assert said.startswith(f"-t|axelera-stats-logger|-p|daemon.info|--|card=axelera0 bdf={BDF} ")
+
+
+def test_a_look_waits_for_its_turn_and_says_when_it_does_not_come(target: Target) -> None:
+    target.node(target.card())
+    tools(target)
+    turn = target.write("run/metis-provision/asking")
+    with turn.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        values = pairs(target.run("/usr/bin/axelera-stats-logger").stdout)
+        assert (values["state"], values["clock_mhz"]) == ("busy", "unknown")
+        assert not (target.root / "asked").exists()
+    assert pairs(target.run("/usr/bin/axelera-stats-logger").stdout)["clock_mhz"] == "600"
 
 
 # ---- rescan

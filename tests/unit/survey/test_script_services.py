@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import subprocess
+import time
+
 from conftest import HostTree
 
 from metis_provision.model.survey import Section, ServiceState, SurveyRequest
 from metis_provision.survey.parser import parse_survey
+from metis_provision.survey.script import survey_command
 
 UNITS = "/etc/systemd/system"
 SHOWN = """\
@@ -89,3 +94,23 @@ def test_openrc_is_read_from_its_directories(host: HostTree) -> None:
     alive = host.survey("services").services
     assert alive is not None
     assert alive["axelera-watchdog"].state == "active"
+
+
+def test_a_survey_lets_the_watchdog_finish_its_look(rooted: HostTree) -> None:
+    node = rooted.node("metis-0-1-0", rooted.card())
+    turn = rooted.file("/run/metis-provision/asking")
+    with turn.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # The watchdog's look ends while the survey waits for it.
+        rooted.stub("sleep", f"exec /bin/rm {node}")
+        looked = subprocess.Popen(
+            rooted.command(survey_command(SurveyRequest(sections=(Section.NODES,)))),
+            env=rooted.environment(),
+            stdout=subprocess.PIPE,
+        )
+        while node.exists():
+            time.sleep(0.01)
+    output, _ = looked.communicate(timeout=120)
+    survey = parse_survey(output.decode("ascii"))
+    assert survey.nodes is not None
+    assert [found.mode for found in survey.nodes] == [""]
