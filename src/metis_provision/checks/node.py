@@ -40,6 +40,22 @@ def owner_group_mode(evidence: Evidence) -> Iterator[Outcome]:
             yield failed(about=bdf, short=now, node=node.path, now=now, wanted=wanted)
 
 
+@checks.answers("METIS-303")
+def stable_links(evidence: Evidence) -> Iterator[Outcome]:
+    """The links /dev/axelera0 and so on, one for each card, lead to one node each."""
+    nodes = evidence.card_nodes
+    if not evidence.cards:
+        yield skipped("no card on the bus (METIS-101)")
+    for index in range(len(evidence.cards)):
+        link = PurePosixPath("/dev") / contract().nodes.stable.template.format(index=index)
+        targets = [node.path for _, node in nodes if str(link) in node.links]
+        if len(targets) == 1:
+            yield passed(f"{link} leads to {targets[0]}.", subject=str(link))
+        else:
+            what = f"leads to {' and '.join(targets)}" if targets else "does not lead to the node of a card"
+            yield failed(about=str(link), short="no link", link=link, what=what)
+
+
 @checks.answers("METIS-304")
 def ours_wins(evidence: Evidence) -> Iterator[Outcome]:
     """Where a node is not as the settings say although our rules are in place, the rules that win are named."""
@@ -58,22 +74,6 @@ def ours_wins(evidence: Evidence) -> Iterator[Outcome]:
             yield failed(about=bdf, short="other rule", node=node.path, now=now, rules=", ".join(winners))
         else:
             yield skipped(f"{node.path} is not as asked for, and no rule is known that wins over ours", subject=bdf)
-
-
-@checks.answers("METIS-303")
-def stable_links(evidence: Evidence) -> Iterator[Outcome]:
-    """The links /dev/axelera0 and so on, one for each card, lead to one node each."""
-    nodes = evidence.card_nodes
-    if not evidence.cards:
-        yield skipped("no card on the bus (METIS-101)")
-    for index in range(len(evidence.cards)):
-        link = PurePosixPath("/dev") / contract().nodes.stable.template.format(index=index)
-        targets = [node.path for _, node in nodes if str(link) in node.links]
-        if len(targets) == 1:
-            yield passed(f"{link} leads to {targets[0]}.", subject=str(link))
-        else:
-            what = f"leads to {' and '.join(targets)}" if targets else "does not lead to the node of a card"
-            yield failed(about=str(link), short="no link", link=link, what=what)
 
 
 def _winners(rules: tuple[RuleLine, ...], ours: str) -> tuple[str, ...]:
