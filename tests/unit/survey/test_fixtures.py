@@ -152,3 +152,16 @@ def test_a_container():
     assert survey.pci == ()
     assert not survey.log_readable
     assert [(kernel.running, kernel.headers) for kernel in survey.kernels] == [(True, False)]
+
+
+def test_what_a_raspberry_pi_boots_with():
+    boot = load("raspberry-pi-5").boot
+    assert (boot.config_path, boot.mount_point, boot.file_system) == (
+        "/boot/firmware/config.txt",
+        "/boot/firmware",
+        "vfat",
+    )
+    assert boot.config.startswith("# For more options and information see\n")
+    assert boot.config.endswith("dtoverlay=pcie-32bit-dma-pi5\n[all]\n# metis-provision end\n")
+    assert "pcie-32bit-dma-pi5" in boot.overlays
+    assert (boot.read_only, boot.pcie_enabled, boot.pcie_generation, boot.changed) == (False, True, 3, ())
