@@ -80,10 +80,10 @@ def _restart(state: State, host: Host, settings: Settings, boot_id: str | None) 
 
 
 def _in_turn(host: Host, settings: Settings, boot_id: str | None) -> None:
-    if not isinstance(host.connector, SSHConnector):
-        raise RebootFailed("needs a reboot, and only hosts reached by ssh are rebooted from here: reboot it yourself")
     if boot_id is None:
         raise RebootFailed("does not say its boot id, so a reboot could not be proven: reboot it yourself")
+    if not isinstance(host.connector, SSHConnector):
+        raise RebootFailed("needs a reboot, and only hosts reached by ssh are rebooted from here: reboot it yourself")
     if settings.reboot_before is not None:
         logger.info("%smetis_reboot_before: %s", host.print_prefix, settings.reboot_before)
         run_hook("metis_reboot_before", settings.reboot_before, host.name, settings.reboot_timeout)
