@@ -22,6 +22,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 RULE = "etc/udev/rules.d/99-axelera.rules"
 OVERLAY = "boot/firmware/overlays/exaviz-cruiser.dtbo"
 LIST = {"dracut": "lsinitrd", "initramfs-tools": "lsinitramfs"}
+LIST_MODES = {"dracut": "lsinitrd", "initramfs-tools": "lsinitramfs -l"}
 BUILD = {"dracut": "dracut --force --kver {0} /boot/initrd.img-{0}", "initramfs-tools": "update-initramfs -c -k {0}"}
 
 # Images as small as these tools make them: what is left out is not what these tests are about.
@@ -177,10 +178,19 @@ def test_only_the_image_whose_module_changed_is_built_anew_and_what_others_built
     assert provisioned.image(second).read_bytes() == before
 
 
-def test_switched_off_nothing_of_ours_is_left(provisioned: Root) -> None:
+def modes(root: Root, kernel: str) -> set[tuple[str, str]]:
+    """Mode and name of everything in an image."""
+    listed = root.inside(f"{LIST_MODES[root.generator]} /boot/initrd.img-{kernel}").splitlines()
+    return {(line.split()[0], line.split()[8]) for line in listed if re.match(r"[dl-][rwxst-]{9} ", line)}
+
+
+def test_switched_off_every_image_is_what_it_was_before(built: Root, provisioned: Root) -> None:
     said = provisioned.deploy("none")
     assert said.endswith("status 0"), said
     for kernel in provisioned.kernels:
+        assert len(modes(built, kernel)) > 100
+        before = {entry for entry in modes(built, kernel) if "udev/rules.d" not in entry[1]}
+        assert {entry for entry in modes(provisioned, kernel) if "udev/rules.d" not in entry[1]} == before
         assert ours(provisioned.listing(kernel)) == []
     left = [path for path in initramfs.PATHS if (provisioned.path / path.lstrip("/")).exists()]
     assert left == []

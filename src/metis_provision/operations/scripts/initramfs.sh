@@ -209,7 +209,8 @@ see_to() {
 	fi
 }
 
-umask 077
+# Directories in an image get their modes from here where a generator does not say.
+umask 022
 mkdir -p "$records" || fail "$records could not be created"
 set_mkinitfs_feature
 each_image note_unfinished
