@@ -38,7 +38,7 @@ def partition(target: Target) -> Path:
     image = target.base / "boot.img"
     if "\tvfat\n" in Path("/proc/filesystems").read_text():
         image.write_bytes(b"\0" * 4_000_000)
-        subprocess.run(["busybox", "mkfs.vfat", str(image)], check=True, capture_output=True)
+        subprocess.run(["busybox", "mkdosfs", str(image)], check=True, capture_output=True)
     else:
         (target.base / "kept").mkdir()
         (target.base / "kept" / "config.txt").write_bytes(BEFORE)

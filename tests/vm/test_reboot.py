@@ -109,7 +109,7 @@ def test_where_none_is_needed_there_is_none(provisioned: Machine, tmp_path: Path
 
 
 def test_a_host_that_does_not_come_back_is_reported(provisioned: Machine, tmp_path: Path) -> None:
-    drop_in = b"[Service]\nExecStartPre=/bin/sleep 150\nTimeoutStartSec=600\n"
+    drop_in = b"[Service]\nExecStartPre=/bin/sleep 60\nTimeoutStartSec=600\n"
     assert shell(provisioned, f"mkdir -p {SLOW_SSHD.rpartition('/')[0]} && cat >{SLOW_SSHD}", drop_in).returncode == 0
     boot = force_the_need(provisioned)
     try:
@@ -137,7 +137,7 @@ def fat(provisioned: Machine, tmp_path: Path) -> str:
         pytest.skip("busybox, which makes the FAT file system, is not installed")
     image = tmp_path / "fat"
     image.write_bytes(b"\0" * 1_000_000)
-    subprocess.run([busybox, "mkfs.vfat", str(image)], check=True, capture_output=True)
+    subprocess.run([busybox, "mkdosfs", str(image)], check=True, capture_output=True)
     mount = f"cat >/root/fat && mkdir -p {MOUNT} && mount -o loop,fmask=0022,dmask=0022 /root/fat {MOUNT}"
     done = shell(provisioned, mount, image.read_bytes())
     assert done.returncode == 0, done.stderr
