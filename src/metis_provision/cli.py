@@ -31,7 +31,8 @@ def cli() -> None:
       metis-provision plan inventories/lab.py
       metis-provision apply inventories/lab.py -y
 
-    Exit status: 0 as wanted, 1 a host failed or is unproven, 2 changes pending, 3 unreachable, 4 bad input.
+    Exit status: 0 as wanted, 1 a host failed or is unproven, 2 changes pending, 3 unreachable, 4 bad input,
+    130 interrupted.
     """
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+import gevent
 import pyinfra_cli  # noqa: F401 - patches blocking calls for gevent; must come before anything that opens a socket
 from pyinfra.api.config import Config
 from pyinfra.api.connect import connect_all, disconnect_all
@@ -92,6 +93,8 @@ def run(inventory: Inventory, mode: Mode, options: Options, confirm: Callable[[O
     """Connect, plan, and unless ``mode`` is PLAN execute; ``confirm`` sees the plan and may stop before that."""
     state = State(check_for_changes=mode is Mode.PLAN or confirm is not None)
     setup_logging(logging.INFO)
+    hub = gevent.get_hub()
+    hub.NOT_ERROR = (*hub.NOT_ERROR, KeyboardInterrupt)  # Ctrl-C is the operator's word, not an error to trace
     with _connected(state, inventory, options) as outcome:
         unreachable = _connect(state)
         if state.active_hosts:

@@ -97,18 +97,40 @@ def test_a_host_that_cannot_be_surveyed_is_not_an_empty_one(tmp_path: Path, surv
     assert rows["@fake/one"]["findings"]
 
 
-def test_a_plan_costs_one_remote_command_and_a_run_three_at_most(tmp_path: Path, survey_text: Path) -> None:
+COUNTED = """
+import atexit, collections, sys
+import pyinfra_cli
+from pyinfra.connectors.fake import FakeConnector
+calls = collections.Counter()
+real = FakeConnector.run_shell_command
+def counted(self, *arguments, **options):
+    calls[self.host.name] += 1
+    return real(self, *arguments, **options)
+FakeConnector.run_shell_command = counted
+atexit.register(lambda: print("CALLS", max(calls.values()), file=sys.stderr))
+"""
+
+CONVERGED = """
+from metis_provision.desired.difference import Difference
+from metis_provision.operations import view
+view.difference = lambda *_: Difference()
+"""
+
+ANSWERED = """
+import metis_provision.cli as command, sys
+sys.stdin.isatty = lambda: True
+command._confirm = lambda outcome: True
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "patch", "calls"),
+    [(("plan",), "", 1), (("apply", "-y"), "", 2), (("apply",), ANSWERED, 3)],
+    ids=["plan", "without a prompt", "with a prompt"],
+)
+def test_a_converged_host_costs_few_remote_commands(
+    tmp_path: Path, survey_text: Path, arguments: tuple[str, ...], patch: str, calls: int
+) -> None:
     inventory = write(tmp_path, survey_text, "{}")
-    count = (
-        "from pyinfra.connectors.fake import FakeConnector\n"
-        "import atexit, collections\n"
-        "calls = collections.Counter()\n"
-        "real = FakeConnector.run_shell_command\n"
-        "def counted(self, *a, **k):\n"
-        "    calls[self.host.name] += 1\n"
-        "    return real(self, *a, **k)\n"
-        "FakeConnector.run_shell_command = counted\n"
-        "atexit.register(lambda: print('CALLS', max(calls.values()), file=sys.stderr))\n"
-    )
-    plan = run(inventory, "plan", patch="import pyinfra_cli, sys\n" + count)
-    assert "CALLS 1\n" in plan.stderr
+    done = run(inventory, *arguments, patch=COUNTED + CONVERGED + patch)
+    assert f"CALLS {calls}\n" in done.stderr

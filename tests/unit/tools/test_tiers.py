@@ -1,0 +1,44 @@
+"""A tier that cannot run is named with its reason, and in CI it is a failure."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+PATH = Path(__file__).resolve().parents[3] / "tools" / "tiers.py"
+
+
+@pytest.fixture
+def tiers(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    specification = importlib.util.spec_from_file_location("tiers", PATH)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    monkeypatch.setitem(sys.modules, "tiers", module)
+    specification.loader.exec_module(module)
+    lacking = module.Tier("vm", lambda: ["mmdebstrap is missing: apt-get install mmdebstrap."])
+    monkeypatch.setattr(module, "TIERS", (lacking,))
+    return module
+
+
+@pytest.mark.parametrize(("ci", "status"), [("", 0), ("true", 1)])
+def test_a_tier_that_cannot_run(
+    tiers: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ci: str, status: int
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    assert tiers.main([]) == status
+    assert "vm         not run: mmdebstrap is missing: apt-get install mmdebstrap." in capsys.readouterr().out
+
+
+def test_the_worst_tier_decides(tiers: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, body in (("good", "pass"), ("bad", "assert False")):
+        (tmp_path / "tests" / name).mkdir(parents=True)
+        (tmp_path / "tests" / name / "test_it.py").write_text(f"def test_it():\n    {body}\n")
+    monkeypatch.setattr(tiers, "ROOT", tmp_path)
+    monkeypatch.setattr(tiers, "TIERS", (tiers.Tier("good", list), tiers.Tier("bad", list)))
+    assert tiers.main(["good"]) == 0
+    assert tiers.main([]) == 1
