@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from metis_provision.catalog.carriers import carriers
+from metis_provision.catalog.contract import contract
 from metis_provision.desired import boot, driver
 from metis_provision.desired.config_txt import board_of, edited
 from metis_provision.desired.difference import Difference, difference
@@ -202,3 +204,14 @@ def test_the_carriers_options_are_the_drivers_and_the_operators_win() -> None:
     assert driver.module_options(settings(carrier="generic")) == {}
     files = {file.path: file.content for file in driver.files(settings())}
     assert b"options metis single_msi=1" in files[driver.MODPROBE]
+
+
+@pytest.mark.parametrize("name", carriers())
+def test_what_the_catalogue_says_could_be_said_in_settings_too(name: str) -> None:
+    entry = carriers()[name]
+    needs = entry.boot
+    assert set(entry.module_options) <= {parameter.name for parameter in contract().parameters}
+    if needs is not None:
+        assert entry.models, "config.txt is a Raspberry Pi's"
+        assert all(board_of(f"{model} Rev 1.0") for model in entry.models)
+        settings(boot_lines=list(needs.lines), overlays=[overlay.name for overlay in needs.overlays])
