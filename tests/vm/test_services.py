@@ -20,7 +20,7 @@ pytestmark = pytest.mark.vm
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 SETTINGS = {"metis_rescan": True, "metis_max_payload": 128, "metis_clock_mhz": 600, "metis_mvm_limit": 80}
-HOLD = "exec 3<>/dev/axelera0; echo $$ >/run/holder; exec sleep 600"
+HOLD = "exec 3<>/dev/axelera0; exec sleep 600"
 
 
 def deploy(machine: Machine, directory: Path, settings: Mapping[str, object]) -> str:
@@ -85,11 +85,11 @@ def held(machine: Machine) -> Iterator[str]:
     """A process on the machine that has the card open; its id."""
     machine.run("systemd-run", "--unit=holder", "--quiet", "sh", "-c", HOLD)
     try:
-        wait_for(lambda: said(machine, "cat", "/run/holder") != "")
-        yield said(machine, "cat", "/run/holder")
+        process = said(machine, "systemctl", "show", "--property=MainPID", "--value", "holder.service")
+        wait_for(lambda: said(machine, "cat", f"/proc/{process}/comm") == "sleep")
+        yield process
     finally:
         machine.run("systemctl", "stop", "holder.service", check=False)
-        machine.run("rm", "-f", "/run/holder")
 
 
 def test_the_watchdog_logs_the_card(served: Machine) -> None:
