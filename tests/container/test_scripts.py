@@ -235,6 +235,31 @@ def test_a_killed_job_is_not_taken_for_done(target: Target, tmp_path: Path) -> N
     assert "was killed before it ended" in err
 
 
+def test_what_is_about_to_be_done_is_noted_before_it_is_done(target: Target, tmp_path: Path) -> None:
+    intent = base64.b64encode(b'{"schema_version": 1}').decode()
+    done = target.apply(
+        f"intent {intent}", "group metis-i -", line(tmp_path / "broken", "if then\n", validator="shell")
+    )
+    assert done.returncode == 1
+    assert (tmp_path / "state" / "receipt.json").read_bytes() == b'{"schema_version": 1}'
+    assert not (tmp_path / "broken").exists()
+
+
+def test_a_link_somebody_made_is_not_replaced(target: Target, tmp_path: Path) -> None:
+    (tmp_path / "masked").symlink_to("/dev/null")
+    done = target.apply(line(tmp_path / "masked", "x"))
+    assert done.returncode == 1
+    assert "is a symbolic link" in done.stderr
+    assert (tmp_path / "masked").is_symlink()
+
+
+def test_an_older_status_is_not_taken_for_this_ones(target: Target, tmp_path: Path) -> None:
+    command, stdin = target.job("exit 0")
+    assert target.run(command, stdin).returncode == 0
+    assert target.run(command, "cut off").returncode == 1
+    assert not (tmp_path / "run" / "jobs" / "build" / "status").exists()
+
+
 def test_the_receipt_is_written_as_the_last_file(target: Target, tmp_path: Path) -> None:
     receipt = json.dumps({"schema_version": 1})
     done = target.apply(line(tmp_path / "a", "a"), line("/var/lib/metis-provision/receipt.json", receipt, mode="0600"))

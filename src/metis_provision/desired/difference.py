@@ -311,7 +311,7 @@ def _driver(desired: DesiredState, survey: Survey) -> DriverChange | None:
     unpack = not (_holds(survey, tree.conf_path, tree.conf) and _holds(survey, tree.mark_path, tree.mark))
     kernels = tuple(
         kernel.release
-        for kernel in survey.kernels
+        for kernel in sorted(survey.kernels, key=lambda kernel: not kernel.running)
         if (kernel.headers or kernel.running) and (unpack or not _installed(survey, tree, kernel))
     )
     if not unpack and not kernels:

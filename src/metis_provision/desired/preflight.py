@@ -32,7 +32,7 @@ def _blockers(settings: Settings, survey: Survey, platform: Platform | None) -> 
         shown = datetime.fromtimestamp(host.epoch, UTC).date()
         yield f"the clock says {shown}: set it (timedatectl set-ntp true), or signatures and the card's bring-up fail"
     if settings.driver is DriverSource.DKMS:
-        yield from _build(survey)
+        yield from _build(survey, platform.packages(settings, survey) if platform else ())
     if platform is not None:
         yield from platform.blockers(settings, survey)
     yield from _fixed_gid(settings, survey)
@@ -54,7 +54,8 @@ def _identity(host: Host, platform: Platform | None) -> Iterator[str]:
         )
 
 
-def _build(survey: Survey) -> Iterator[str]:
+def _build(survey: Survey, packages: tuple[str, ...]) -> Iterator[str]:
+    """``packages`` are what the build needs; room is asked for only while some are missing."""
     host = survey.host
     if host.container is not None:
         yield (
@@ -62,10 +63,11 @@ def _build(survey: Survey) -> Iterator[str]:
             "set metis_driver = 'none' and metis_cards = 0 for it, and provision its host"
         )
         return
-    dkms_done = bool(survey.dkms)
+    if all(name in survey.packages for name in packages):
+        return
     for directory, needed in NEEDED_KIB.items():
         free = host.free_kib.get(directory)
-        if not dkms_done and free is not None and free < needed:
+        if free is not None and free < needed:
             yield f"{directory} has {free // 1024} MB free, the build needs {needed // 1024} MB: make room there"
 
 

@@ -44,7 +44,13 @@ def apply_command(survey: Survey) -> str:
 
 def manifest(change: FilesChange, receipt: Receipt, before: Receipt) -> str:
     """What ``apply.sh`` reads: accounts, files, what is taken back, and the new receipt last."""
-    lines = [f"group {group.name} {group.gid or '-'}" for group in change.groups]
+    lines = []
+    if change != FilesChange(change.concern):
+        intent = receipt.model_copy(
+            update={"files": {**receipt.files, **{path: before.files[path] for path in change.surplus}}}
+        )
+        lines.append(f"intent {base64.b64encode(intent.to_bytes()).decode('ascii')}")
+    lines += [f"group {group.name} {group.gid or '-'}" for group in change.groups]
     lines += [f"user {user.name} {user.group}" for user in change.users]
     created = {user.name for user in change.users}
     lines += [f"member {user} {group}" for user, group in change.memberships if user not in created]
@@ -141,9 +147,9 @@ def boot_input(change: BootChange) -> str:
 
 
 def reboot_command() -> str:
-    """Restart the host a moment after the connection has let go of the command."""
+    """Restart the host a moment after the connection has let go of the command, unless something still works there."""
     how = "if [ -d /run/systemd/system ]; then systemctl reboot; else reboot; fi"
-    return f"setsid sh -c 'sleep 1; {how}' </dev/null >/dev/null 2>&1 &"
+    return _with_variables("take-lock.sh", {}) + f"setsid sh -c 'sleep 1; {how}' </dev/null >/dev/null 2>&1 &"
 
 
 def services_command(change: ServicesChange, init: str) -> str:

@@ -17,8 +17,11 @@ from pyinfra.api.state import State
 from pyinfra.context import ctx_host, ctx_state
 
 from metis_provision.model.errors import UserError
+from metis_provision.model.text import literal
 from metis_provision.operations.outcome import outcome_of
 from metis_provision.operations.view import SurveyFailed, View, forget, view_of
+
+_OURS = "metis-provision: "
 
 Step = Generator[PyinfraCommand, None, None]
 
@@ -50,13 +53,16 @@ def guarded(function: Callable[[], Step]) -> Callable[..., OperationMeta]:
 def step(function: Callable[[View], Step]) -> Callable[..., OperationMeta]:
     """Make a guarded operation of ``function``, which gets the host's view and yields what the difference asks for.
 
-    A host with blockers gets no step: preflight says why.
+    A host with blockers gets no step: preflight says why, or this one if they came up since.
     """
 
     def with_view() -> Step:
-        view = view_of(ctx_state.get(), ctx_host.get())
+        state = ctx_state.get()
+        view = view_of(state, ctx_host.get())
         if not view.desired.blockers:
             yield from function(view)
+        elif state.is_executing:
+            raise Refused("\n".join(view.desired.blockers))
 
     return guarded(update_wrapper(with_view, function, updated=()))
 
@@ -105,14 +111,20 @@ def _run(state: State, host: Host, command: str, stdin: str, visible: bool) -> b
     if not status:
         lines = [line for line in output.stderr_lines if line.strip()] or output.stdout_lines
         if not shown:
-            for line in lines[:-1]:
-                logger.error("%s%s", host.print_prefix, line)
-        report(state, host, lines[-1].removeprefix("metis-provision: ") if lines else "the command said nothing")
+            for line in lines:
+                logger.error("%s%s", host.print_prefix, literal(line))
+        report(state, host, _why(lines))
     return bool(status)
+
+
+def _why(lines: list[str]) -> str:
+    """The first sentence a script of ours said, or else the last line of all."""
+    ours = [line for line in lines if line.startswith(_OURS)]
+    return (ours or lines[-1:] or ["the command said nothing"])[0].removeprefix(_OURS)
 
 
 def report(state: State, host: Host, message: str) -> None:
     """Say why a host stops, and keep it for its row of the table."""
     for line in message.splitlines():
-        logger.error("%s%s", host.print_prefix, line)
+        logger.error("%s%s", host.print_prefix, literal(line))
     outcome_of(state).reason(host, message)

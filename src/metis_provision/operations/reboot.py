@@ -84,12 +84,18 @@ def _in_turn(host: Host, settings: Settings, boot_id: str | None) -> None:
         raise RebootFailed("does not say its boot id, so a reboot could not be proven: reboot it yourself")
     if not isinstance(host.connector, SSHConnector):
         raise RebootFailed("needs a reboot, and only hosts reached by ssh are rebooted from here: reboot it yourself")
+    present = _boot_id(host)
+    if present is None:
+        raise RebootFailed("could not be asked for its boot id, so a reboot could not be proven: run again")
+    if present != boot_id:
+        logger.info("%shas been rebooted since it was looked at", host.print_prefix)
+        return
     if settings.reboot_before is not None:
         logger.info("%smetis_reboot_before: %s", host.print_prefix, settings.reboot_before)
         run_hook("metis_reboot_before", settings.reboot_before, host.name, settings.reboot_timeout)
     logger.info("%srebooting; at most %s s until it is back", host.print_prefix, settings.reboot_timeout)
-    _let_go_and_reboot(host)
     try:
+        _let_go_and_reboot(host)
         wait_for_new_boot(lambda: _boot_id(host), boot_id, settings.reboot_timeout)
         _run(host, commands.settled_command(SETTLE_SECONDS))
         if settings.reboot_after is not None:

@@ -18,6 +18,7 @@ from metis_provision.desired.platforms import Platform, platform_of
 from metis_provision.model.artifact import Concern, Fate, Payload
 from metis_provision.model.errors import UserError
 from metis_provision.model.receipt import PAYLOAD_DIR, Receipt, ReceiptBoot, ReceiptFile, ReceiptPayload
+from metis_provision.model.text import literal
 from metis_provision.operations import commands
 from metis_provision.operations.guard import Refused, Step, guarded, run, step, upload
 from metis_provision.operations.outcome import outcome_of
@@ -176,14 +177,15 @@ def _announce(view: View, concern: Concern) -> None:
     reasons = view.difference.reasons[concern]
     outcome_of(state).plan(host, concern, reasons)
     for reason in reasons:
-        logger.info("%s%s: %s", host.print_prefix, concern, reason)
+        logger.info("%s%s: %s", host.print_prefix, concern, literal(reason))
 
 
 def _announce_what_stays(view: View) -> None:
     state, host = ctx_state.get(), ctx_host.get()
     for leftover in () if state.is_executing else view.desired.leftovers:
         if leftover.fate is Fate.LEFT:
-            logger.info("%sleft: %s, %s: %s", host.print_prefix, leftover.path, leftover.what, leftover.why)
+            told = literal(f"{leftover.path}, {leftover.what}: {leftover.why}")
+            logger.info("%sleft: %s", host.print_prefix, told)
 
 
 def _write_files(view: View, concern: Concern) -> Step:

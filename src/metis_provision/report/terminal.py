@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from metis_provision.model.text import literal
 from metis_provision.model.verdict import Answer, Area, Finding, Standing, Verdict
 from metis_provision.report.rows import NO_VERDICT, Plan, Row, standings
 
@@ -85,13 +86,6 @@ def render_plan(plans: Iterable[Plan], *, width: int | None, colour: bool) -> st
     pending = sum(any(concerns.values()) for _, concerns, _ in listed)
     console.print(Text(f"{_hosts(len(listed))}: {pending} with changes pending."))
     return _without_trailing_space(buffer)
-
-
-def literal(text: str) -> str:
-    """Show characters that would act on a terminal (escape sequences, reversed writing) as what they are."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in text
-    )
 
 
 def _width(stream: TextIO) -> int | None:

@@ -8,7 +8,7 @@ import pytest
 
 from metis_provision.desired.state import desired_state
 from metis_provision.model.settings import Settings
-from metis_provision.model.survey import DkmsBuild, Host, Kernel, Survey
+from metis_provision.model.survey import Host, Kernel, Survey
 
 SETTINGS = Settings(driver_version="1.6.2", driver_source="driver.tar.gz", driver_sha256="d" * 64)
 GOOD = Survey(
@@ -55,10 +55,11 @@ def test_a_receipt_that_is_not_ours_is_not_overwritten() -> None:
     assert "/var/lib/metis-provision/receipt.json is not a receipt of this program" in blocker
 
 
-def test_space_is_not_asked_for_once_the_driver_is_built() -> None:
+def test_space_is_not_asked_for_once_the_packages_are_there() -> None:
     small = replace(GOOD.host, free_kib={"/usr": 1024, "/var": 1024})
-    built = (DkmsBuild("metis", "1.6.2", "6.12", "x86_64", "installed"),)
-    assert blockers(replace(GOOD, host=small, dkms=built)) == ()
+    assert blockers(replace(GOOD, host=small)) != ()
+    there = {"acl": "2", "dkms": "3", "kmod": "34"}
+    assert blockers(replace(GOOD, host=small, packages=there)) == ()
 
 
 def test_a_container_that_only_carries_files_is_welcome() -> None:

@@ -3,6 +3,7 @@
 #
 # METIS_RECEIPT_WAS  sha256 of the receipt the controller saw, or "none"
 # standard input     one directive a line, in this order, the last one "end":
+#                      intent BASE64                the receipt of what is about to be done
 #                      group NAME GID|-             user NAME GROUP           member USER GROUP
 #                      file MODE OWNER GROUP VALIDATOR PATH BASE64            take-back PATH SHA256|-
 #                      reload-udev
@@ -49,7 +50,7 @@ make_group() {
 		addgroup -S "$1"
 	else
 		addgroup -S -g "$2" "$1"
-	fi || fail "group $1 could not be created"
+	fi </dev/null || fail "group $1 could not be created"
 }
 
 make_user() {
@@ -57,11 +58,11 @@ make_user() {
 		useradd -r -M -d /nonexistent -s /usr/sbin/nologin -G "$2" "$1"
 	else
 		adduser -S -D -H -h /nonexistent -s /sbin/nologin "$1" && addgroup "$1" "$2"
-	fi || fail "user $1 could not be created"
+	fi </dev/null || fail "user $1 could not be created"
 }
 
 join_group() {
-	if command -v usermod >/dev/null; then usermod -a -G "$2" "$1"; else addgroup "$1" "$2"; fi ||
+	if command -v usermod >/dev/null; then usermod -a -G "$2" "$1"; else addgroup "$1" "$2"; fi </dev/null ||
 		fail "$1 could not be added to group $2"
 }
 
@@ -79,6 +80,7 @@ validate() {
 }
 
 stage() {
+	[ ! -h "$5" ] || fail "$5 is a symbolic link, which somebody made: remove it, or switch off what needs the file"
 	[ ! -d "$5" ] || fail "$5 is a directory: move it away"
 	directory=${5%/*}
 	[ -d "$directory" ] || (umask 022 && mkdir -p "$directory") || fail "$directory could not be created"
@@ -98,6 +100,14 @@ keep() {
 	was=$(digest "$1") || return
 	[ ! -f "$state/previous/$was" ] || return 0
 	cp -p "$1" "$state/previous/.$was" && flush "$state/previous/.$was" && mv -f "$state/previous/.$was" "$state/previous/$was"
+}
+
+note_intent() { # a run that is cut off leaves a receipt that claims too much, not too little
+	noted=$(mktemp "$state/.metis-XXXXXX") || fail "nothing can be written to $state"
+	if ! printf '%s' "$1" | base64 -d >"$noted" || ! flush "$noted" || ! mv -f "$noted" "$state/receipt.json"; then
+		rm -f "$noted"
+		fail "the receipt could not be written: is the disk full?"
+	fi
 }
 
 take_back() {
@@ -129,6 +139,7 @@ esac
 
 while read -r directive one two three four five six; do
 	case $directive in
+	intent) note_intent "$one" ;;
 	group) make_group "$one" "$two" ;;
 	user) make_user "$one" "$two" ;;
 	member) join_group "$one" "$two" ;;

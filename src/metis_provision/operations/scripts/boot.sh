@@ -59,7 +59,9 @@ note_what_booted() {
 
 mkdir -p "$state/previous" "$run" || fail "$state could not be created: is the file system read-only?"
 exec 9>"$run/lock"
-flock -n 9 || fail "another run is changing this host: wait for it to end, then run again"
+while ! flock -n 9; do # a survey that looks at the lock shares it for a moment
+	flock -n -s 9 || fail "another run is changing this host: wait for it to end, then run again"
+done
 
 [ "$(digest "$config")" = "${METIS_WAS:?}" ] || fail "$config changed after it was looked at: run again"
 content=$(cat)

@@ -8,6 +8,7 @@
 set -u
 module=$METIS_MODULE
 version=$METIS_VERSION
+previous=/var/lib/metis-provision/previous
 fresh=''
 
 fail() {
@@ -30,13 +31,24 @@ unpack() {
 	[ -f "$fresh/driver/Makefile" ] || fail "$METIS_PAYLOAD holds no driver/Makefile: it is not the driver's source"
 	printf '%s' "$METIS_CONF" | base64 -d >"$fresh/dkms.conf" || fail "dkms.conf could not be written: is /usr full?"
 	printf '%s\n' "$METIS_SHA256" >"$fresh/.payload-sha256" || fail "/usr is full"
-	if [ -n "$(dkms status -m "$module" -v "$version" 2>/dev/null)" ]; then
-		dkms remove -m "$module" -v "$version" --all || fail "the earlier build of $module $version could not be removed"
+	if [ -e "/var/lib/dkms/$module/$version" ]; then
+		# Without its source dkms cannot remove a version.
+		dkms remove -m "$module" -v "$version" --all || rm -rf "/var/lib/dkms/${module:?}/${version:?}"
 	fi
+	keep_source
 	rm -rf "${METIS_SOURCE:?}"
 	mv "$fresh" "$METIS_SOURCE" || fail "$METIS_SOURCE could not be put in place"
 	fresh=''
 	dkms add -m "$module" -v "$version" || fail "dkms does not accept $METIS_SOURCE"
+}
+
+keep_source() { # somebody may have worked in it
+	[ -d "$METIS_SOURCE" ] || return 0
+	kept=$(mktemp "$previous/.source-XXXXXX") || fail "nothing can be written to $previous"
+	tar -c -f "$kept" -C "${METIS_SOURCE%/*}" "${METIS_SOURCE##*/}" || fail "$METIS_SOURCE could not be kept: is the disk full?"
+	sum=$(sha256sum <"$kept") || fail "$METIS_SOURCE could not be kept under $previous"
+	mv -f "$kept" "$previous/${sum%% *}" || fail "$METIS_SOURCE could not be kept under $previous"
+	printf '%s %s\n' "${sum%% *}" "$METIS_SOURCE" >>"$previous/index" || fail "$previous/index could not be written"
 }
 
 why_build_failed() {
@@ -61,6 +73,8 @@ install_for() {
 command -v dkms >/dev/null || fail "dkms is not installed"
 [ -z "$METIS_UNPACK" ] || unpack
 [ -d "/var/lib/dkms/$module/$version" ] || dkms add -m "$module" -v "$version" || fail "dkms does not accept $METIS_SOURCE"
+failed=''
 for kernel in $METIS_KERNELS; do
-	install_for "$kernel"
+	(install_for "$kernel") || failed="$failed $kernel"
 done
+[ -z "$failed" ] || fail "no driver for:$failed"

@@ -30,7 +30,6 @@ start() {
 # end') ;;
 	*) fail "the transfer was cut off: nothing was started" ;;
 	esac
-	rm -f "$job/status"
 	: >"$job/log"
 	printf '%s\n' "${METIS_KEY:?}" >"$job/key" || fail "$job could not be written: is /run full?"
 	printf '%s\n' "$script" >"$job/script" || fail "$job could not be written: is /run full?"
@@ -73,10 +72,17 @@ follow() {
 
 mkdir -p "$job" || fail "$job could not be created"
 exec 8>"$job/lock"
-if take_lock 8; then start; else attach; fi
+if take_lock 8; then
+	rm -f "$job/status" "$job/key"
+	start
+else
+	attach
+fi
 exec 8>&-
 follow
 
+[ "$(cat "$job/key" 2>/dev/null)" = "$METIS_KEY" ] ||
+	fail "another run started a different $METIS_JOB step meanwhile: wait for it to end, then run again"
 [ -f "$job/status" ] || fail "the $METIS_JOB step was killed before it ended; its log is $job/log"
 read -r status <"$job/status"
 if [ "$status" -ne 0 ]; then
