@@ -85,7 +85,7 @@ def test_an_image_without_an_init_is_told_and_leaves_nothing(containers, tmp_pat
     subprocess.run(["tar", "--create", "--file", empty, "--files-from", "/dev/null"], check=True)
     image = "localhost/metis-lab-empty:test"
     subprocess.run(["podman", "import", empty, image], check=True, capture_output=True)
-    monkeypatch.setattr(lab_containers, "container_image", lambda release: image)
+    monkeypatch.setattr(lab_containers, "container_image", lambda release, init: image)
     try:
         with pytest.raises(UserError, match="podman cannot start a trixie container"):
             start_container(Release.DEBIAN_13)

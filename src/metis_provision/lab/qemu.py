@@ -39,7 +39,7 @@ terminal_output serial
 if [ -f /boot/grub/grub.cfg ]; then
     configfile /boot/grub/grub.cfg
 fi
-linux /vmlinuz root=LABEL=root ro console=ttyS0 quiet
+linux /vmlinuz root=LABEL=root ro console=ttyS0 quiet no_timer_check
 initrd /initrd.img
 boot
 """

@@ -142,12 +142,18 @@ what_is_wrong() {
 set_mkinitfs_feature() {
 	conf=/etc/mkinitfs/mkinitfs.conf
 	[ "$generator" = mkinitfs ] && [ -f "$conf" ] || return 0
+	others=$(grep -v -x -F "$mkinitfs_line" "$conf")
+	fresh=$(mktemp "$conf.XXXXXX") || fail "nothing can be written to ${conf%/*}"
+	cp -p "$conf" "$fresh" || fail "$conf could not be copied: is the disk full?"
 	{
-		grep -v -x -F "$mkinitfs_line" "$conf"
-		[ -z "$METIS_WANTED" ] || printf '%s\n' "$mkinitfs_line"
-	} >"$conf.metis-new"
-	cmp -s "$conf" "$conf.metis-new" || cat "$conf.metis-new" >"$conf" || fail "$conf could not be written"
-	rm -f "$conf.metis-new"
+		printf '%s\n' "$others" && { [ -z "$METIS_WANTED" ] || printf '%s\n' "$mkinitfs_line"; }
+	} >"$fresh" || { rm -f "$fresh" && fail "$conf could not be written and is as it was: is the disk full?"; }
+	if cmp -s "$conf" "$fresh"; then
+		rm -f "$fresh"
+	else
+		flush "$fresh"
+		mv -f "$fresh" "$conf" || fail "$conf could not be replaced"
+	fi
 }
 
 mark_for_mkinitfs() { # its features name files of the host, so the mark must be one
@@ -185,7 +191,7 @@ build() {
 
 each_image() {
 	while read -r release image; do
-		[ -z "$release" ] || "$1"
+		[ -z "$release" ] || "$1" </dev/null
 	done <<EOF
 $METIS_IMAGES
 EOF
