@@ -161,7 +161,7 @@ def test_the_heap_keeps_its_group_and_mode_and_admits_ours(host: MadeUpHost) -> 
     host.file("/etc/udev/rules.d/60-cameras.rules", CAMERAS)
     answer = ask(host, heap(host))
     assert (answer.group, answer.mode) == ("44", "0660")
-    assert answer.run == ("/usr/bin/setfacl -m g:axelera:rw /dev/dma_heap/system",)
+    assert answer.run == ("/usr/bin/setfacl -m g::rw,g:axelera:rw /dev/dma_heap/system",)
 
 
 def test_a_heap_that_nobody_spoke_of_keeps_what_the_kernel_gave_it(host: MadeUpHost) -> None:
