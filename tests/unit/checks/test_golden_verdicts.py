@@ -22,7 +22,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 # What the owner of each host asks for; one that is not named here asks for what ``builders.settings`` says.
 ASKED: dict[str, dict[str, Any]] = {
-    "build-machine": {"cards": 0, "driver": "none", "driver_version": None},
+    "no-modules-no-heap": {"cards": 0, "driver": "none", "driver_version": None},
     "debian12-container": {"cards": 0, "driver": "none", "driver_version": None},
     "raspberry-pi-5": {"carrier": "rpi5-m2-hat-plus"},
 }
