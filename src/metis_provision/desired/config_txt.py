@@ -9,9 +9,6 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-LONGEST_LINE = 98
-"""The firmware reads no further in a line (Raspberry Pi documentation, "config.txt", file format)."""
-
 _BEGIN = b"# metis-provision begin"
 _END = b"# metis-provision end"
 _NOTE = b": replaced by the next run up to the line that says end"
