@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,15 @@ def test_an_unreachable_host_has_its_own_status(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    # A shell starts its background jobs with SIGINT ignored, and children inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_interrupted_while_a_host_is_asked(tmp_path: Path) -> None:
     where = inventory(tmp_path, "@fake/one", metis_driver="none", metis_cards=0, fake_delay=60)
     command = [sys.executable, "-m", "metis_provision.cli", "plan", where]
