@@ -7,16 +7,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from guest import deploy
 
 from metis_provision.lab.lifecycle import Wish, down, up
 from metis_provision.lab.machine import Machine
 from metis_provision.lab.requirements import missing_requirements
 
+# These look at the machine as `lab up` leaves it; all others take it provisioned and leave it so.
+BEFORE_THE_OTHERS = ("test_lab.py", "test_main_job.py")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.vm)
+    places = [at for at, item in enumerate(items) if Path(__file__).parent in item.path.parents]
+    ours = sorted((items[at] for at in places), key=lambda item: item.path.name not in BEFORE_THE_OTHERS)
+    for at, item in zip(places, ours, strict=True):
+        item.add_marker(pytest.mark.vm)
+        items[at] = item
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +44,10 @@ def machine(lab: None) -> Iterator[Machine]:
     made = up(Wish(name="vm"))
     yield made
     down(made.name)
+
+
+@pytest.fixture(scope="session")
+def provisioned(machine: Machine) -> Machine:
+    """The shared machine, as wanted with the settings of ``inventories/lab.py``."""
+    deploy(machine)
+    return machine

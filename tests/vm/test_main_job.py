@@ -3,59 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
+from guest import BIN, INVENTORY, ROOT, changed_nothing, fault, findings, held, ours, pyinfra, said
 
-from metis_provision.lab.card.control import CardControl
 from metis_provision.lab.machine import Machine
 
-pytestmark = pytest.mark.vm
-
-ROOT = Path(__file__).resolve().parents[2]
-BIN = Path(sys.executable).parent
-INVENTORY = "inventories/lab.py"
 NOT_IN_A_BARE_HOST = ("dkms", "gcc", "make", "pciutils", "acl")
-
-
-def pyinfra(machine: Machine, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [str(BIN / "pyinfra"), INVENTORY, "deploys/metis.py", "--limit", machine.name, *arguments]
-    environment = {**os.environ, "PYINFRA_PROGRESS": "off"}
-    return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
-    )
-
-
-def ours(machine: Machine, verb: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [str(BIN / "metis-provision"), verb, INVENTORY, "--limit", machine.name, *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-
-
-def findings(machine: Machine) -> tuple[int, dict[str, dict[str, str]]]:
-    """Exit status of a verification, and its findings that are not a pass or skip, by code."""
-    done = ours(machine, "verify", "--json")
-    (host,) = json.loads(done.stdout)["hosts"]
-    return done.returncode, {f["code"]: f for f in host["findings"] if f["answer"] not in {"pass", "skip"}}
-
-
-def said(machine: Machine, *command: str) -> str:
-    return machine.run(*command).stdout.strip()
-
-
-@contextmanager
-def fault(machine: Machine, name: str) -> Iterator[None]:
-    control = CardControl(machine.card_control)
-    control.fault(name, on=True)
-    try:
-        yield
-    finally:
-        control.fault(name, on=False)
 
 
 @pytest.fixture(scope="module")
@@ -92,10 +48,7 @@ def test_a_member_opens_the_node_and_the_heap_and_nobody_else_does(provisioned: 
 
 def test_a_second_run_changes_nothing_and_costs_two_commands(provisioned: Machine) -> None:
     done = pyinfra(provisioned, "-y", "-vv")
-    assert done.returncode == 0
-    total = next(line for line in done.stderr.splitlines() if "Grand total" in line)
-    hosts, success, error, unchanged = total.split()[2:]
-    assert (success, error, unchanged) == ("-", "-", hosts)
+    assert changed_nothing(done)
     assert len(re.findall(rf"^\[{provisioned.name}\] +>>> ", done.stderr, re.MULTILINE)) == 2
 
 
@@ -172,9 +125,7 @@ def test_one_wrong_byte_fails_the_self_test(provisioned: Machine) -> None:
 
 
 def test_a_held_card_is_busy_and_its_holder_is_named_and_left_alone(provisioned: Machine) -> None:
-    provisioned.run("systemd-run", "--unit=holder", "--collect", "sh", "-c", "exec 3<>/dev/axelera0; exec sleep 600")
-    try:
-        pid = said(provisioned, "systemctl", "show", "-P", "MainPID", "holder")
+    with held(provisioned) as pid:
         started = said(provisioned, "stat", "-c", "%Y", f"/proc/{pid}")
         done = ours(provisioned, "verify", "--json")
         (host,) = json.loads(done.stdout)["hosts"]
@@ -184,8 +135,6 @@ def test_a_held_card_is_busy_and_its_holder_is_named_and_left_alone(provisioned:
         skipped = {finding["area"] for finding in host["findings"] if finding["answer"] == "skip"}
         assert {"firmware", "self-test"} <= skipped
         assert said(provisioned, "stat", "-c", "%Y", f"/proc/{pid}") == started
-    finally:
-        provisioned.run("systemctl", "stop", "holder")
     assert findings(provisioned)[0] == 0
 
 

@@ -6,63 +6,31 @@ import hashlib
 import json
 import shutil
 import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from guest import put, reported, shell
 
 from metis_provision.desired.difference import BootChange
 from metis_provision.lab.machine import Machine
 from metis_provision.model.artifact import BootConfig
 from metis_provision.operations import commands
 
-pytestmark = pytest.mark.vm
-
-BIN = Path(sys.executable).parent
 NOTE = "/run/metis-provision/booted-with"
 SLOW_SSHD = "/etc/systemd/system/ssh.service.d/slow.conf"
-
-INVENTORY = """
-from metis_provision.lab.inventory import lab_hosts
-hosts = [(name, {**data, **%r}) for name, data in lab_hosts() if name == %r]
-"""
-
-
-def ours(machine: Machine, tmp_path: Path, verb: str, *options: str, **data: object) -> tuple[int, dict[str, Any]]:
-    """Exit status of ``metis-provision``, and what it says of the machine."""
-    inventory = tmp_path / "inventory.py"
-    inventory.write_text(INVENTORY % ({f"metis_{key}": value for key, value in data.items()}, machine.name))
-    command = [str(BIN / "metis-provision"), verb, *options, "--json", str(inventory)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-    assert done.stdout, done.stderr
-    (host,) = json.loads(done.stdout)["hosts"]
-    return done.returncode, host
-
-
-def shell(machine: Machine, script: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """Run ``script`` as root in the guest."""
-    return subprocess.run(machine.ssh_command(script, batch=True), input=stdin, capture_output=True, check=False)
 
 
 def force_the_need(machine: Machine) -> str:
     """Have the guest believe that something only a boot reads was changed; returns the id of its present boot."""
     boot = machine.boot_id()
-    done = shell(machine, f"mkdir -p {NOTE.rpartition('/')[0]} && cat >{NOTE}", f"{boot} 0 /etc/os-release\n".encode())
-    assert done.returncode == 0, done.stderr
+    put(machine, NOTE, f"{boot} 0 /etc/os-release\n")
     return boot
 
 
-@pytest.fixture(scope="module")
-def provisioned(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    status, host = ours(machine, tmp_path_factory.mktemp("first"), "apply", "-y")
-    assert status == 0, host
-    return machine
-
-
-def test_a_reboot_that_is_not_allowed_is_asked_for(provisioned: Machine, tmp_path: Path) -> None:
+def test_a_reboot_that_is_not_allowed_is_asked_for(provisioned: Machine) -> None:
     boot = force_the_need(provisioned)
-    status, host = ours(provisioned, tmp_path, "apply", "-y", reboot_before="exit 1")
+    status, host = reported(provisioned, "apply", "-y", reboot_before="exit 1")
     assert status == 0
     (finding,) = [finding for finding in host["findings"] if finding["code"] == "METIS-024"]
     assert finding["answer"] == "warn"
@@ -70,19 +38,17 @@ def test_a_reboot_that_is_not_allowed_is_asked_for(provisioned: Machine, tmp_pat
     assert provisioned.boot_id() == boot
 
 
-def test_a_plan_says_that_it_would_reboot_and_does_not(provisioned: Machine, tmp_path: Path) -> None:
+def test_a_plan_says_that_it_would_reboot_and_does_not(provisioned: Machine) -> None:
     boot = force_the_need(provisioned)
-    status, host = ours(provisioned, tmp_path, "plan", reboot="if-needed")
+    status, host = reported(provisioned, "plan", reboot="if-needed")
     assert status == 2
     assert "/etc/os-release is not what the host booted with" in json.dumps(host)
     assert provisioned.boot_id() == boot
 
 
-def test_a_drain_that_fails_keeps_the_host_up(provisioned: Machine, tmp_path: Path) -> None:
+def test_a_drain_that_fails_keeps_the_host_up(provisioned: Machine) -> None:
     boot = force_the_need(provisioned)
-    status, host = ours(
-        provisioned, tmp_path, "apply", "-y", reboot="if-needed", reboot_before="echo still in use; exit 3"
-    )
+    status, host = reported(provisioned, "apply", "-y", reboot="if-needed", reboot_before="echo still in use; exit 3")
     assert status == 1
     assert "metis_reboot_before ended with status 3: still in use" in host["reason"]
     assert provisioned.boot_id() == boot
@@ -92,7 +58,7 @@ def test_an_allowed_reboot_is_proven_and_leaves_the_card_green(provisioned: Mach
     boot = force_the_need(provisioned)
     log = tmp_path / "log"
     hooks = {f"reboot_{when}": f'echo "{when} $METIS_HOST" >>{log}' for when in ("before", "after")}
-    status, host = ours(provisioned, tmp_path, "apply", "-y", reboot="if-needed", **hooks)
+    status, host = reported(provisioned, "apply", "-y", reboot="if-needed", **hooks)
     assert status == 0, host
     assert provisioned.boot_id() != boot
     assert log.read_text() == f"before {provisioned.name}\nafter {provisioned.name}\n"
@@ -101,20 +67,19 @@ def test_an_allowed_reboot_is_proven_and_leaves_the_card_green(provisioned: Mach
     assert answers["METIS-101"] == answers["METIS-303"] == answers["METIS-501"] == "pass"
 
 
-def test_where_none_is_needed_there_is_none(provisioned: Machine, tmp_path: Path) -> None:
+def test_where_none_is_needed_there_is_none(provisioned: Machine) -> None:
     boot = provisioned.boot_id()
-    status, _ = ours(provisioned, tmp_path, "apply", "-y", reboot="if-needed", reboot_before="exit 1")
+    status, _ = reported(provisioned, "apply", "-y", reboot="if-needed", reboot_before="exit 1")
     assert status == 0
     assert provisioned.boot_id() == boot
 
 
-def test_a_host_that_does_not_come_back_is_reported(provisioned: Machine, tmp_path: Path) -> None:
-    drop_in = b"[Service]\nExecStartPre=/bin/sleep 60\nTimeoutStartSec=600\n"
-    assert shell(provisioned, f"mkdir -p {SLOW_SSHD.rpartition('/')[0]} && cat >{SLOW_SSHD}", drop_in).returncode == 0
+def test_a_host_that_does_not_come_back_is_reported(provisioned: Machine) -> None:
+    put(provisioned, SLOW_SSHD, "[Service]\nExecStartPre=/bin/sleep 60\nTimeoutStartSec=600\n")
     boot = force_the_need(provisioned)
     try:
-        status, host = ours(
-            provisioned, tmp_path, "apply", "-y", reboot="if-needed", reboot_timeout=30, reboot_after="exit 1"
+        status, host = reported(
+            provisioned, "apply", "-y", reboot="if-needed", reboot_timeout=30, reboot_after="exit 1"
         )
     finally:
         back = provisioned.wait_for_ssh(other_than=boot, timeout=900)
@@ -130,7 +95,7 @@ MOUNT = "/mnt/metis-fat"
 
 
 @pytest.fixture
-def fat(provisioned: Machine, tmp_path: Path) -> str:
+def fat(provisioned: Machine, tmp_path: Path) -> Iterator[str]:
     """Path of a config.txt on a FAT file system in the guest, mounted as Raspberry Pi OS mounts its boot partition."""
     busybox = shutil.which("busybox")
     if busybox is None:
