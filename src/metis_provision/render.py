@@ -17,8 +17,9 @@ from metis_provision.desired.platforms import DeviceManager, InitSystem, Platfor
 from metis_provision.desired.state import desired_state
 from metis_provision.model.artifact import Concern, DesiredState
 from metis_provision.model.errors import UserError
-from metis_provision.model.settings import PREFIX, Settings, settings_from
+from metis_provision.model.settings import PREFIX, Settings
 from metis_provision.model.survey import Boot, Host, InitramfsState, Kernel, Survey
+from metis_provision.supply.settings import resolved_settings
 
 MANIFEST = "manifest.txt"
 _NO_CLOCK_COMPLAINT = 1_900_000_000
@@ -178,7 +179,7 @@ def _hint(name: str, known: Iterable[str]) -> str:
 def _settings(carrier_name: str, data: Mapping[str, Any]) -> Settings:
     pinned = any(key.startswith(f"{PREFIX}driver") for key in data)
     defaults = {} if pinned else {f"{PREFIX}driver": "none"}
-    return settings_from({**defaults, f"{PREFIX}carrier": carrier_name, **data}, where="render")
+    return resolved_settings({**defaults, f"{PREFIX}carrier": carrier_name, **data}, where="render")
 
 
 def _assignments(given: tuple[str, ...]) -> dict[str, Any]:

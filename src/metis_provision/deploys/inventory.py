@@ -7,8 +7,9 @@ from pyinfra.api.inventory import Inventory
 from metis_provision.catalog.carriers import carrier
 from metis_provision.desired.driver import option_mistakes
 from metis_provision.model.errors import UserError
-from metis_provision.model.settings import Settings, settings_from
+from metis_provision.model.settings import Settings
 from metis_provision.supply.pinned import payload_mistakes
+from metis_provision.supply.settings import resolved_settings
 
 
 def inventory_mistakes(inventory: Inventory) -> list[str]:
@@ -16,7 +17,7 @@ def inventory_mistakes(inventory: Inventory) -> list[str]:
     found: list[str] = []
     for host in inventory:
         try:
-            settings = settings_from(host.data.dict(), where=host.name)
+            settings = resolved_settings(host.data.dict(), where=host.name)
         except UserError as error:
             found += str(error).splitlines()
         else:

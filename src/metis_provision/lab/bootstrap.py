@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from metis_provision.lab.paths import cache_dir
+from metis_provision.controller.directories import cache_dir
 from metis_provision.model.errors import ExitCode, UserError
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from metis_provision.lab.locking import Busy, locked
-from metis_provision.lab.paths import cache_dir
+from metis_provision.controller.directories import cache_dir
+from metis_provision.controller.locking import Busy, locked
 from metis_provision.model.errors import UserError
 
 logger = logging.getLogger(__name__)

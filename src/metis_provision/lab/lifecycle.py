@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from metis_provision.controller.locking import Busy, locked
 from metis_provision.lab import machine as machines
 from metis_provision.lab.image import guest_image
-from metis_provision.lab.locking import Busy, locked
 from metis_provision.lab.machine import NAME, Condition, Machine
 from metis_provision.lab.paths import require_socket_path, state_dir
 from metis_provision.lab.payload import check_driver, driver_payload, runtime_payload

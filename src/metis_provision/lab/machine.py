@@ -13,8 +13,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from metis_provision.controller.locking import is_locked
 from metis_provision.lab.card.control import CardControl
-from metis_provision.lab.locking import is_locked
 from metis_provision.lab.paths import state_dir
 from metis_provision.lab.payload import Payload
 from metis_provision.lab.process import START_SECONDS, ProcessRecord, read_record, start_recorded

@@ -1,30 +1,20 @@
-"""Where the lab keeps its cache and the state of its machines."""
+"""Where the lab keeps the state of its machines."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+from metis_provision.controller.directories import base_directory
 from metis_provision.model.errors import UserError
 
 LONGEST_SOCKET_PATH = 107
 """Bytes a UNIX socket's path may have: sockaddr_un holds 108 with the closing NUL, see unix(7)."""
 
 
-def cache_dir() -> Path:
-    """Return the cache of images and tools; everything in it can be made again."""
-    return _base("XDG_CACHE_HOME", ".cache") / "metis-provision"
-
-
 def state_dir() -> Path:
     """Return the directory that holds one directory per lab machine."""
-    return _base("XDG_STATE_HOME", ".local/state") / "metis-provision" / "lab"
-
-
-def _base(variable: str, fallback: str) -> Path:
-    # The specification of base directories has relative values ignored.
-    value = Path(os.environ.get(variable, ""))
-    return value if value.is_absolute() else Path.home() / fallback
+    return base_directory("XDG_STATE_HOME", ".local/state") / "metis-provision" / "lab"
 
 
 def require_socket_path(path: Path) -> None:

@@ -8,8 +8,9 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from metis_provision.controller.directories import cache_dir
 from metis_provision.lab.apt import KEYRING, read_apt_setup
-from metis_provision.lab.paths import cache_dir, state_dir
+from metis_provision.lab.paths import state_dir
 from metis_provision.model.errors import UserError
 
 GIB = 1 << 30

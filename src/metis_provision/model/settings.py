@@ -169,6 +169,9 @@ class Settings(BaseModel):
         default_factory=lambda: ["frigate", "hass"], description="Accounts that join the group if they exist."
     )
     create_users: bool = Field(False, description="Create service users that do not exist.")
+    release: Version | None = Field(
+        None, description="Release of the SDK, from the catalogue: driver and runtime version that belong together."
+    )
     driver: DriverSource = Field(
         DriverSource.DKMS, strict=False, description="How the kernel driver is installed: dkms or none."
     )

@@ -19,8 +19,9 @@ from metis_provision.desired.state import desired_state, survey_request
 from metis_provision.facts import MetisSurvey
 from metis_provision.model.artifact import DesiredState
 from metis_provision.model.receipt import Receipt, read_receipt
-from metis_provision.model.settings import Settings, settings_from
+from metis_provision.model.settings import Settings
 from metis_provision.model.survey import ACTIVE, Section, Survey, SurveyRequest
+from metis_provision.supply.settings import resolved_settings
 
 
 class SurveyFailed(RuntimeError):
@@ -58,7 +59,7 @@ _PRIVILEGE = ("_sudo", "_sudo_user", "_su_user", "_doas", "_doas_user", "_dzdo",
 
 def host_settings(host: Host) -> Settings:
     """The host's settings from its merged data; UserError with one line per mistake."""
-    return settings_from(host.data.dict(), where=host.name)
+    return resolved_settings(host.data.dict(), where=host.name)
 
 
 def view_of(state: State, host: Host) -> View:

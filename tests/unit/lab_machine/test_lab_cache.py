@@ -8,8 +8,8 @@ import time
 
 import pytest
 
+from metis_provision.controller.directories import cache_dir
 from metis_provision.lab.cache import UNUSED_AGE, obtain, recipe_key
-from metis_provision.lab.paths import cache_dir
 from metis_provision.model.errors import UserError
 
 RECIPE = {"packages": ["a", "b"], "layout": 1}

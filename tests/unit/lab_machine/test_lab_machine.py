@@ -12,13 +12,13 @@ import subprocess
 import pytest
 from click.testing import CliRunner
 
+from metis_provision.controller.locking import locked
 from metis_provision.lab import lifecycle
 from metis_provision.lab import machine as machines
 from metis_provision.lab.__main__ import main
 from metis_provision.lab.cli import lab
 from metis_provision.lab.inventory import lab_hosts
 from metis_provision.lab.lifecycle import Wish, copy_disk, down, tmpfiles, up
-from metis_provision.lab.locking import locked
 from metis_provision.lab.machine import Condition, last_lines
 from metis_provision.lab.paths import require_socket_path, state_dir
 from metis_provision.lab.payload import Payload

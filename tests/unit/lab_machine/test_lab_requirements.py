@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from metis_provision.controller.directories import cache_dir
 from metis_provision.lab import lifecycle, requirements
 from metis_provision.lab.lifecycle import Wish, up
-from metis_provision.lab.paths import cache_dir, state_dir
+from metis_provision.lab.paths import state_dir
 from metis_provision.lab.requirements import (
     MACHINE_TOOLS,
     missing_files,

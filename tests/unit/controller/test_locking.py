@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from metis_provision.lab.locking import Busy, is_locked, locked
+from metis_provision.controller.locking import Busy, is_locked, locked
 
 
 def test_the_second_one_is_told(tmp_path):
