@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from metis_provision.checks.cli import checks, explain
 from metis_provision.lab.cli import lab
 from metis_provision.model.errors import ExitCode, UserError
 from metis_provision.render import render
@@ -124,7 +125,8 @@ def _finish(result: Result, as_json: bool, planned: bool) -> None:
     sys.exit(result.exit_code)
 
 
-cli.add_command(lab)
+for command in (checks, explain, lab):
+    cli.add_command(command)
 cli.add_command(render)
 
 

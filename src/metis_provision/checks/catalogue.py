@@ -36,6 +36,7 @@ class Code(BaseModel):
 
     code: str = Field(pattern=r"^METIS-[0-6][0-9]{2}$")
     title: str = Field(min_length=1)
+    why: str = Field(min_length=1)
     area: Area
     severity: Severity
     level: Level
@@ -43,6 +44,7 @@ class Code(BaseModel):
     follows: tuple[str, ...] = ()
     message: str = Field(min_length=1)
     next_step: str = Field(alias="next", min_length=1)
+    power_cycle: bool = False
     since: str = Field(pattern=r"^\d+\.\d+\.\d+$")
 
     @property

@@ -79,7 +79,7 @@ def _refuse_to_judge(evidence: Evidence, result: CommandResult, devices: tuple[D
     if result.status == NOT_FOUND:
         raise CannotLook("axdevice is not installed on this host", INSTALL_RUNTIME)
     if result.status == TIMED_OUT:
-        raise CannotLook("axdevice did not end in time", CUT_OFF)
+        raise CannotLook("axdevice did not end in time", CUT_OFF, power_cycle=True)
     missing = [tool for tool in contract().tools.axdevice.needs if tool not in evidence.survey.host.tools]
     if Section.HOST in evidence.survey.sections and missing and not devices:
         raise CannotLook(f"axdevice runs {' and '.join(missing)}, which this host lacks", INSTALL_TOOLS)

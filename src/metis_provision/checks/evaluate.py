@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import date
 
 from metis_provision.checks import (
     access,
@@ -21,6 +22,7 @@ from metis_provision.checks import (
 from metis_provision.checks.catalogue import Code, catalogue
 from metis_provision.checks.evidence import CannotLook, Evidence
 from metis_provision.checks.outcome import CheckFunction, Outcome, skipped, unknown
+from metis_provision.checks.waivers import settled, waived
 from metis_provision.model.errors import UserError
 from metis_provision.model.verdict import Answer, Finding, Verdict
 
@@ -40,15 +42,20 @@ def check_functions() -> Mapping[str, CheckFunction]:
     return functions
 
 
-def evaluate(host: str, evidence: Evidence) -> Verdict:
-    """Judge one host; never raises, because a check that breaks is itself an answer (unknown)."""
+def evaluate(host: str, evidence: Evidence, today: date | None = None) -> Verdict:
+    """Judge one host; never raises, because a check that breaks is itself an answer (unknown).
+
+    ``today`` is the day on which waivers must still count; without it none does.
+    """
     functions = check_functions()
     findings = [
         _finding(code, outcome)
         for code in catalogue().values()
         for outcome in _outcomes(code, functions[code.code], evidence)
     ]
-    return Verdict(host, tuple(_consequences_skipped(findings)))
+    accepted = evidence.settings.waivers if today else {}
+    findings = waived(findings, accepted, today or date.max)
+    return Verdict(host, tuple(_consequences_skipped(findings)), waivers=settled(accepted, findings, today or date.max))
 
 
 def _outcomes(code: Code, function: CheckFunction, evidence: Evidence) -> list[Outcome]:
@@ -58,7 +65,7 @@ def _outcomes(code: Code, function: CheckFunction, evidence: Evidence) -> list[O
     try:
         outcomes.extend(function(evidence))
     except CannotLook as missing:
-        outcomes.append(unknown(str(missing), missing.next_step))
+        outcomes.append(unknown(str(missing), missing.next_step, power_cycle=missing.power_cycle))
     except UserError as mistake:
         outcomes.append(unknown(str(mistake), _CORRECT_IT))
     except Exception as error:  # one broken check must not hide what the others found
@@ -88,7 +95,12 @@ def _finding(code: Code, outcome: Outcome) -> Finding:
         required=code.required if outcome.required is None else outcome.required,
         area=code.area,
         brief=outcome.brief,
+        power_cycle=_needs_power_cycle(code, outcome),
     )
+
+
+def _needs_power_cycle(code: Code, outcome: Outcome) -> bool:
+    return outcome.power_cycle or (code.power_cycle and outcome.answer is Answer.FAIL)
 
 
 def _consequences_skipped(findings: list[Finding]) -> Iterable[Finding]:
@@ -99,13 +111,16 @@ def _consequences_skipped(findings: list[Finding]) -> Iterable[Finding]:
 
 
 def _cause(finding: Finding, findings: list[Finding]) -> Finding | None:
-    """Return the first failed finding among those that ``finding`` follows, looking behind consequences too."""
+    """Return the first failed finding among those that ``finding`` follows, looking behind consequences too.
+
+    One that is waived explains nothing: it no longer fails the host, and must not hide what does.
+    """
     for code in catalogue()[finding.code].follows:
         candidates = [other for other in findings if other.code == code]
         subjects = {other.subject for other in candidates}
         for other in candidates:
             same = other.subject in ("", finding.subject) or finding.subject not in subjects
-            if same and other.answer is Answer.FAIL and other.required:
+            if same and other.answer is Answer.FAIL and other.required and not other.waived:
                 return _cause(other, findings) or other
     return None
 

@@ -31,11 +31,15 @@ _CARD_KINDS = {IdKind.METIS, IdKind.DOCUMENTED, IdKind.EMULATOR}
 
 
 class CannotLook(Exception):
-    """The evidence for a check is missing; the check is unknown. ``next_step`` says how to get it."""
+    """The evidence for a check is missing; the check is unknown. ``next_step`` says how to get it.
 
-    def __init__(self, missing: str, next_step: str = LOOK_AGAIN) -> None:
+    ``power_cycle``: the card may be hung so that only taking the power away helps.
+    """
+
+    def __init__(self, missing: str, next_step: str = LOOK_AGAIN, *, power_cycle: bool = False) -> None:
         super().__init__(missing)
         self.next_step = next_step
+        self.power_cycle = power_cycle
 
 
 @dataclass(frozen=True, slots=True)

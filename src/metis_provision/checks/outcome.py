@@ -26,6 +26,7 @@ class Outcome:
     next_step: str = ""
     values: Mapping[str, object] = field(default_factory=dict)
     required: bool | None = None
+    power_cycle: bool = False
 
 
 def passed(text: str, *, subject: str = "", brief: str = "") -> Outcome:
@@ -39,10 +40,16 @@ def skipped(why: str, *, subject: str = "", brief: str = "") -> Outcome:
 
 
 def unknown(
-    missing: str, next_step: str, *, subject: str = "", brief: str = "", required: bool | None = None
+    missing: str,
+    next_step: str,
+    *,
+    subject: str = "",
+    brief: str = "",
+    required: bool | None = None,
+    power_cycle: bool = False,
 ) -> Outcome:
     """The check could not look."""
-    return Outcome(Answer.UNKNOWN, subject, brief, missing, next_step, required=required)
+    return Outcome(Answer.UNKNOWN, subject, brief, missing, next_step, required=required, power_cycle=power_cycle)
 
 
 def warned(*, about: str = "", short: str = "", **values: object) -> Outcome:

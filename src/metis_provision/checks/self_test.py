@@ -39,7 +39,7 @@ def self_test_ran(evidence: Evidence) -> Iterator[Outcome]:
     if result.status == NOT_FOUND:
         raise CannotLook(f"{_command(result)} is not installed on this host", INSTALL_RUNTIME)
     if result.status == TIMED_OUT:
-        raise CannotLook("the self-test did not end in time", CUT_OFF)
+        raise CannotLook("the self-test did not end in time", CUT_OFF, power_cycle=True)
     if result.status != 0:
         yield failed(short="did not run", command=result.command, status=result.status, detail=_last_words(result))
     elif not output.throughput:

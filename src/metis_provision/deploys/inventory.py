@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyinfra.api.inventory import Inventory
 
 from metis_provision.catalog.carriers import carrier
+from metis_provision.checks.waivers import waiver_mistakes
 from metis_provision.desired.driver import option_mistakes
 from metis_provision.model.errors import UserError
 from metis_provision.model.settings import Settings
@@ -30,4 +31,4 @@ def _mistakes(settings: Settings) -> list[str]:
         carrier(settings.carrier)
     except UserError as error:
         return [str(error)]
-    return [*option_mistakes(settings), *payload_mistakes(settings)]
+    return [*waiver_mistakes(settings), *option_mistakes(settings), *payload_mistakes(settings)]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
+from datetime import date
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from metis_provision.model.errors import UserError
 
@@ -145,6 +146,20 @@ def _payload_size(value: int) -> int:
     return value
 
 
+def _reason(value: str) -> str:
+    if not value.strip():
+        raise ValueError("is empty: say why the failure is accepted")
+    return value.strip()
+
+
+def _day(value: object) -> date:
+    if type(value) is date:
+        return value
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        return date.fromisoformat(value)
+    raise ValueError("is not a day such as 2026-12-31")
+
+
 Account = Annotated[str, AfterValidator(_account)]
 RuntimeOverlay = Annotated[str, AfterValidator(_runtime_overlay)]
 Sha256 = Annotated[str, AfterValidator(_sha256)]
@@ -153,6 +168,15 @@ NodeMode = Annotated[str, AfterValidator(_mode)]
 OverlayName = Annotated[str, AfterValidator(_overlay)]
 BootLine = Annotated[str, AfterValidator(_boot_line)]
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+
+
+class Accepted(BaseModel):
+    """A check's failure that an operator accepts on a host, why, and the last day on which that counts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reason: Annotated[str, AfterValidator(_reason)]
+    until: Annotated[date, BeforeValidator(_day)]
 
 
 class Settings(BaseModel):
@@ -223,6 +247,10 @@ class Settings(BaseModel):
     min_fps: float | None = Field(None, gt=0, strict=False, description="Throughput floor of the self-test.")
     when_busy: WhenBusy = Field(
         WhenBusy.SKIP, strict=False, description="A card held by a process: skip what needs it, or fail."
+    )
+    waivers: dict[str, Accepted] = Field(
+        default_factory=dict,
+        description="Failures that are accepted for a time, by code: reason, and until as the last day (2026-12-31).",
     )
     watchdog: bool | None = Field(
         None, description="Log the card's health every minute; by default where cards are expected."
@@ -297,6 +325,10 @@ def _own_keys(data: Mapping[str, Any]) -> dict[str, Any]:
 def _sentence(detail: dict[str, Any]) -> str:
     path = [str(part) for part in detail["loc"]]
     key = PREFIX + ".".join(path) if path else ""
+    if detail["type"] == "missing":
+        return f"{key} is missing: a waiver needs a reason and the last day on which it counts (until)"
+    if detail["type"] == "extra_forbidden" and len(path) > 1:
+        return f"{key} is not part of a waiver, which has reason and until"
     if detail["type"] == "extra_forbidden":
         close = difflib.get_close_matches(path[0], list(Settings.model_fields), n=1)
         hint = f"did you mean {PREFIX}{close[0]}?" if close else "see docs/settings for the keys there are"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 
 
@@ -39,12 +40,31 @@ class Standing(StrEnum):
     FAILED = "failed"
 
 
+class WaiverState(StrEnum):
+    """What became of a waiver: it counts, there was nothing to waive, or its day is over."""
+
+    IN_FORCE = "in-force"
+    UNUSED = "unused"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """What an operator accepts of a host for a time: ``until`` is the last day on which it counts."""
+
+    code: str
+    reason: str
+    until: date
+    state: WaiverState
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One check's answer on one host, about one subject (a card, a user, a kernel) or the host as a whole.
 
     ``seen`` is the evidence in words, ``next_step`` what to do about anything that is not a pass,
-    ``brief`` the few words that stand for the answer in a table.
+    ``brief`` the few words that stand for the answer in a table. ``waived``: an operator accepts it, so that it
+    does not decide. ``power_cycle``: taking the power away may be all that helps.
     """
 
     code: str
@@ -56,6 +76,8 @@ class Finding:
     required: bool = True
     area: Area = Area.HOST
     brief: str = ""
+    waived: bool = False
+    power_cycle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +86,15 @@ class Verdict:
 
     host: str
     findings: tuple[Finding, ...]
+    waivers: tuple[Waiver, ...] = ()
 
     @property
     def standing(self) -> Standing:
-        """Green only if every required check passes; skips do not count, warnings stay visible.
+        """Green only if every required check passes; skips do not count, warnings and what is waived stay visible.
 
         A host on which nothing required was looked at is unproven, however many checks were skipped.
         """
-        required = [finding.answer for finding in self.findings if finding.required]
+        required = [finding.answer for finding in self.findings if finding.required and not finding.waived]
         if Answer.FAIL in required:
             return Standing.FAILED
         if Answer.UNKNOWN in required or not {Answer.PASS, Answer.WARN} & set(required):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from metis_provision.model.verdict import Finding, Standing
+from metis_provision.model.verdict import Finding, Standing, Waiver
 from metis_provision.report.rows import Plan, Row, standings
 
 SCHEMA = "metis-provision/verdicts"
@@ -58,6 +58,16 @@ def _host(row: Row) -> dict[str, Any]:
         "ok": row.verdict.ok if row.verdict else False,
         "reason": row.reason,
         "findings": [_finding(finding) for finding in row.verdict.findings] if row.verdict else [],
+        "waivers": [_waiver(waiver) for waiver in row.verdict.waivers] if row.verdict else [],
+    }
+
+
+def _waiver(waiver: Waiver) -> dict[str, Any]:
+    return {
+        "code": waiver.code,
+        "reason": waiver.reason,
+        "until": waiver.until.isoformat(),
+        "state": waiver.state.value,
     }
 
 
@@ -72,4 +82,6 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "brief": finding.brief,
         "seen": finding.seen,
         "next": finding.next_step,
+        "waived": finding.waived,
+        "power_cycle": finding.power_cycle,
     }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from metis_provision.model.artifact import Concern
-from metis_provision.model.verdict import Standing, Verdict
+from metis_provision.model.verdict import Answer, Finding, Standing, Verdict, Waiver, WaiverState
 
 NO_VERDICT = "no verdict"
 
@@ -28,3 +28,25 @@ class Row:
 def standings(rows: Iterable[Row]) -> Counter[Standing | None]:
     """How many hosts have which standing; None counts those without a verdict."""
     return Counter(row.verdict.standing if row.verdict else None for row in rows)
+
+
+TROUBLE = frozenset({Answer.FAIL, Answer.UNKNOWN, Answer.WARN})
+"""Answers that a reader is told in full."""
+
+
+def waiver_words(verdict: Verdict, finding: Finding) -> str:
+    """What there is to say of the waiver for a finding, empty without one."""
+    for waiver in verdict.waivers:
+        if waiver.code == finding.code and finding.answer in TROUBLE:
+            if waiver.state is WaiverState.EXPIRED:
+                return f"ended on {waiver.until}, so it no longer counts: {waiver.reason}"
+            if finding.waived:
+                return f"until {waiver.until}: {waiver.reason}"
+            return f"does not count, because nobody could look: {waiver.reason} (until {waiver.until})"
+    return ""
+
+
+def idle_waivers(verdict: Verdict) -> tuple[Waiver, ...]:
+    """Waivers that no finding speaks of: there is nothing for them to cover."""
+    told = {finding.code for finding in verdict.findings if waiver_words(verdict, finding)}
+    return tuple(waiver for waiver in verdict.waivers if waiver.code not in told)

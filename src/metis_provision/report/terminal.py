@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from metis_provision.model.text import literal
-from metis_provision.model.verdict import Answer, Area, Finding, Standing, Verdict
-from metis_provision.report.rows import NO_VERDICT, Plan, Row, standings
+from metis_provision.model.verdict import Answer, Area, Finding, Standing, Verdict, Waiver
+from metis_provision.report.rows import NO_VERDICT, TROUBLE, Plan, Row, idle_waivers, standings, waiver_words
 
 __all__ = ["Row", "print_plan", "print_report", "render_plan", "render_report"]
 
@@ -161,19 +161,30 @@ def _cell(verdict: Verdict | None, area: Area) -> Text:
     if len(words) > _CELL_AT_MOST:
         words = ""
     if worst.answer is not Answer.PASS:
-        words = f"{worst.answer}: {words}" if words else worst.answer.value
-    return Text(words or worst.answer.value, style=_ANSWER_STYLES.get(worst.answer, ""))
+        words = f"{_said(worst)}: {words}" if words else _said(worst)
+    return Text(words or worst.answer.value, style=_style(worst))
 
 
-_UNPROVEN_ASIDE = 4
+def _said(finding: Finding) -> str:
+    return _WAIVED if finding.waived else finding.answer.value
+
+
+def _style(finding: Finding) -> str:
+    return "cyan" if finding.waived else _ANSWER_STYLES.get(finding.answer, "")
+
+
+_WAIVED = "waived"
+_UNPROVEN_ASIDE = 5
 _NO_REASON = "not verified, and nobody recorded why"
 
 
 def _rank(finding: Finding) -> int:
     """Order of what a reader must see first; an unknown that decides nothing does not hide what was proven."""
+    if finding.waived:
+        return 3
     if finding.answer is Answer.UNKNOWN and not finding.required:
         return _UNPROVEN_ASIDE
-    return {Answer.FAIL: 0, Answer.UNKNOWN: 1, Answer.WARN: 2, Answer.PASS: 3, Answer.SKIP: 5}[finding.answer]
+    return {Answer.FAIL: 0, Answer.UNKNOWN: 1, Answer.WARN: 2, Answer.PASS: 4, Answer.SKIP: 6}[finding.answer]
 
 
 def _print_details(console: Console, rows: Sequence[Row]) -> None:
@@ -182,23 +193,39 @@ def _print_details(console: Console, rows: Sequence[Row]) -> None:
         console.print()
         console.print(Text(heading, style=_STYLES[None]))
         _print_fields(console, [("hosts", ", ".join(hosts)), ("seen", reason)])
-    findings: dict[tuple[str, Answer, str, str], list[tuple[str, Finding]]] = {}
+    findings: dict[tuple[object, ...], list[tuple[str, Finding, str]]] = {}
     for row in rows:
         for finding in row.verdict.findings if row.verdict else ():
-            if finding.answer in {Answer.FAIL, Answer.UNKNOWN, Answer.WARN}:
-                key = (finding.code, finding.answer, finding.seen, finding.next_step)
-                findings.setdefault(key, []).append((row.host, finding))
+            if row.verdict and finding.answer in TROUBLE:
+                waiver = waiver_words(row.verdict, finding)
+                key = (finding.code, finding.answer, finding.seen, finding.next_step, waiver)
+                findings.setdefault(key, []).append((row.host, finding, waiver))
     for places in sorted(findings.values(), key=lambda found: (_rank(found[0][1]), found[0][1].code)):
-        _print_finding(console, places[0][1], list(dict.fromkeys(host for host, _ in places)))
+        _, finding, waiver = places[0]
+        _print_finding(console, finding, waiver, list(dict.fromkeys(host for host, _, _ in places)))
+    _print_idle_waivers(console, rows)
     console.print()
 
 
-def _print_finding(console: Console, finding: Finding, hosts: list[str]) -> None:
+def _print_finding(console: Console, finding: Finding, waiver: str, hosts: list[str]) -> None:
     advisory = "" if finding.required else " (does not decide)"
-    heading = Text(finding.answer.value, style=_ANSWER_STYLES[finding.answer])
+    heading = Text(_said(finding), style=_style(finding))
     console.print()
     console.print(Text.assemble(heading, f" {finding.code} {literal(finding.title)}{advisory}"))
-    _print_fields(console, [("hosts", ", ".join(hosts)), ("seen", finding.seen), ("next", finding.next_step)])
+    fields = [("hosts", ", ".join(hosts)), ("seen", finding.seen), ("next", finding.next_step)]
+    _print_fields(console, [*fields, ("waiver", waiver)] if waiver else fields)
+
+
+def _print_idle_waivers(console: Console, rows: Sequence[Row]) -> None:
+    """Print the waivers that cover nothing, so that somebody takes them out."""
+    idle: dict[Waiver, list[str]] = {}
+    for row in rows:
+        for waiver in idle_waivers(row.verdict) if row.verdict else ():
+            idle.setdefault(waiver, []).append(row.host)
+    for waiver, hosts in idle.items():
+        console.print()
+        console.print(Text(f"waiver {waiver.code} ({waiver.state}, until {waiver.until}): nothing to waive", "cyan"))
+        _print_fields(console, [("hosts", ", ".join(hosts)), ("reason", waiver.reason)])
 
 
 def _print_fields(console: Console, fields: Iterable[tuple[str, str]]) -> None:

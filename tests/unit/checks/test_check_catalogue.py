@@ -34,6 +34,7 @@ PUBLISHED = (
 def entry(**changes):
     usual = {
         "title": "T",
+        "why": "W.",
         "area": "host",
         "severity": "required",
         "level": "quick",

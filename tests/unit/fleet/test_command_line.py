@@ -36,6 +36,14 @@ BAD_SETTINGS = [
     ({**PINNED}, "metis_driver_sha256 does not match driver.tar.gz"),
     ({**PINNED, "metis_driver_source": "gone.tar.gz"}, "metis_driver_source: gone.tar.gz cannot be read"),
     ({**PINNED, "metis_carrier": "exaviz-cruser"}, "exaviz-cruiser"),
+    (
+        {"metis_driver": "none", "metis_waivers": {"METIS-12": {"reason": "new cable", "until": "2026-12-31"}}},
+        "metis_waivers: METIS-12 is not the code of a check: did you mean METIS-120",
+    ),
+    (
+        {"metis_driver": "none", "metis_waivers": {"METIS-120": {"reason": "x"}}},
+        "metis_waivers.METIS-120.until is missing",
+    ),
     ({**PINNED, "metis_module_options": {"single_msy": 1}}, "the driver has no option 'single_msy'"),
 ]
 
@@ -158,7 +166,16 @@ def test_a_plain_pyinfra_run_without_a_terminal_wants_to_be_told_yes(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "command", [(), ("plan",), ("apply",), ("verify",), *(("lab", name) for name in ("up", "list", "ssh", "down"))]
+    "command",
+    [
+        (),
+        ("plan",),
+        ("apply",),
+        ("verify",),
+        ("checks",),
+        ("explain",),
+        *(("lab", name) for name in ("up", "list", "ssh", "down")),
+    ],
 )
 def test_help_has_an_example(tmp_path: Path, command: tuple[str, ...]) -> None:
     done = run(*command, "--help", cwd=tmp_path)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 
-from metis_provision.model.verdict import Answer, Area, Finding, Verdict
+from metis_provision.model.verdict import Answer, Area, Finding, Verdict, Waiver, WaiverState
 from metis_provision.report.json import plan_document, verdict_document
 from metis_provision.report.rows import Row
 
@@ -19,9 +20,14 @@ ROWS = (
                 Finding(
                     "METIS-101", "Cards", Answer.PASS, "1 card.", subject="", area=Area.ENUMERATION, brief="1 card"
                 ),
-                Finding("METIS-120", "Link", Answer.WARN, NASTY, "Reseat.", "0000:01:00.0", True, Area.LINK, "x1"),
-                Finding("METIS-220", "Next boot", Answer.UNKNOWN, "?", "Look.", "6.12", False, Area.DRIVER),
+                Finding(
+                    "METIS-120", "Link", Answer.WARN, NASTY, "Reseat.", "0000:01:00.0", True, Area.LINK, "x1", True
+                ),
+                Finding(
+                    "METIS-220", "Next boot", Answer.UNKNOWN, "?", "Look.", "6.12", False, Area.DRIVER, power_cycle=True
+                ),
             ),
+            (Waiver("METIS-120", NASTY, date(2026, 12, 31), WaiverState.IN_FORCE),),
         ),
     ),
     Row("lab2", None, "unreachable"),
@@ -50,6 +56,8 @@ def test_the_document():
                         "brief": "1 card",
                         "seen": "1 card.",
                         "next": "",
+                        "waived": False,
+                        "power_cycle": False,
                     },
                     {
                         "code": "METIS-120",
@@ -61,6 +69,8 @@ def test_the_document():
                         "brief": "x1",
                         "seen": NASTY,
                         "next": "Reseat.",
+                        "waived": True,
+                        "power_cycle": False,
                     },
                     {
                         "code": "METIS-220",
@@ -72,10 +82,13 @@ def test_the_document():
                         "brief": "",
                         "seen": "?",
                         "next": "Look.",
+                        "waived": False,
+                        "power_cycle": True,
                     },
                 ],
+                "waivers": [{"code": "METIS-120", "reason": NASTY, "until": "2026-12-31", "state": "in-force"}],
             },
-            {"host": "lab2", "standing": None, "ok": False, "reason": "unreachable", "findings": []},
+            {"host": "lab2", "standing": None, "ok": False, "reason": "unreachable", "findings": [], "waivers": []},
         ],
     }
 
