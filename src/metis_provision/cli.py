@@ -12,6 +12,7 @@ import click
 from metis_provision.checks.cli import checks, explain
 from metis_provision.lab.cli import lab
 from metis_provision.model.errors import ExitCode, UserError
+from metis_provision.packaging.cli import package_command
 from metis_provision.render import render
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def _finish(result: Result, as_json: bool, planned: bool) -> None:
     sys.exit(result.exit_code)
 
 
-for command in (checks, explain, lab):
+for command in (checks, explain, lab, package_command):
     cli.add_command(command)
 cli.add_command(render)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 from metis_provision.catalog.contract import IdKind, contract
-from metis_provision.desired.rendering import render
+from metis_provision.desired.rendering import BANNER, render
 from metis_provision.model.artifact import File, Group, User, Validator
-from metis_provision.model.settings import Settings
+from metis_provision.model.settings import DriverSource, Settings
 
 UDEV_RULES = "/etc/udev/rules.d/99-axelera-metis.rules"
+PACKAGED_RULES = "/usr/lib/udev/rules.d/99-axelera-metis.rules"
+"""Where a package of ours keeps the rules: a file of the same name below /etc takes its place, says udev(7)."""
 CARD_NAMES = "/usr/lib/metis-provision/card-names"
 VENDOR_RULES = "/etc/udev/rules.d/72-axelera.rules"
 """Comes with the vendor's package and opens node and DMA heap to everybody; a package's file is never edited."""
@@ -21,6 +23,9 @@ INITRAMFS_GROUP = "render"
 """As the documents have it. A name, never a number: an image that does not know it leaves the node to root alone."""
 
 _HAILO_VENDOR = 0x1E60
+
+PACKAGE_DEFAULTS = Settings.model_validate({"driver": DriverSource.NONE})
+"""What the rules of a package say: a package knows no host, so it is what every host gets that sets nothing."""
 
 
 def groups(settings: Settings) -> tuple[Group, ...]:
@@ -35,10 +40,23 @@ def users(settings: Settings) -> tuple[User, ...]:
 
 def files(settings: Settings) -> tuple[File, ...]:
     """The rule, and the program it asks for the card's names."""
-    names = render("usr/lib/metis-provision/card-names", **_matches())
-    rules = render(
+    return (
+        File(CARD_NAMES, card_names(), mode="0755", validator=Validator.SHELL),
+        File(UDEV_RULES, node_rules(settings), validator=Validator.UDEV_RULES),
+    )
+
+
+def card_names(banner: str = BANNER) -> bytes:
+    """The program that prints a card's names."""
+    return render("usr/lib/metis-provision/card-names", **_matches(), banner=banner)
+
+
+def node_rules(settings: Settings, banner: str = BANNER) -> bytes:
+    """The rules for the card's nodes and the DMA heap."""
+    return render(
         "etc/udev/rules.d/99-axelera-metis.rules",
         **_matches(),
+        banner=banner,
         classes=_classes(),
         hailo_vendor=f"0x{_HAILO_VENDOR:04x}",
         group=settings.group,
@@ -46,10 +64,6 @@ def files(settings: Settings) -> tuple[File, ...]:
         card_names=CARD_NAMES,
         heap=PurePosixPath(str(contract().sysfs.dma_heap)).name if settings.cards else None,
         vendor_rules=VENDOR_RULES,
-    )
-    return (
-        File(CARD_NAMES, names, mode="0755", validator=Validator.SHELL),
-        File(UDEV_RULES, rules, validator=Validator.UDEV_RULES),
     )
 
 

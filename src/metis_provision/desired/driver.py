@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from metis_provision.catalog.carriers import carrier
 from metis_provision.catalog.contract import contract
 from metis_provision.desired import payloads
-from metis_provision.desired.rendering import render
+from metis_provision.desired.rendering import BANNER, render
 from metis_provision.model.artifact import DkmsModule, File
 from metis_provision.model.settings import DriverSource, Settings
 
 MODULES_LOAD = "/etc/modules-load.d/metis.conf"
+PACKAGED_MODULES_LOAD = "/usr/lib/modules-load.d/metis.conf"
+"""Where a package of ours has it: a file of the same name below /etc takes its place, says modules-load.d(5)."""
 MODPROBE = "/etc/modprobe.d/metis.conf"
 
 
@@ -25,10 +27,15 @@ def files(settings: Settings) -> tuple[File, ...]:
     name = module(settings)
     if name is None:
         return ()
-    found = [File(MODULES_LOAD, render("etc/modules-load.d/metis.conf", module=name))]
+    found = [File(MODULES_LOAD, modules_load(name))]
     if options := module_options(settings):
         found.append(File(MODPROBE, render("etc/modprobe.d/metis.conf", module=name, options=sorted(options.items()))))
     return tuple(found)
+
+
+def modules_load(name: str, banner: str = BANNER) -> bytes:
+    """What has the module loaded at boot."""
+    return render("etc/modules-load.d/metis.conf", module=name, banner=banner)
 
 
 def module_options(settings: Settings) -> Mapping[str, int]:
@@ -41,9 +48,12 @@ def dkms(settings: Settings) -> DkmsModule | None:
     payload = payloads.driver(settings)
     if payload is None:
         return None
-    name = str(contract().module)
-    conf = render("usr/src/metis/dkms.conf", module=name, version=payload.version)
-    return DkmsModule(name, payload.version, payload, conf)
+    return DkmsModule(str(contract().module), payload.version, payload, dkms_conf(payload.version))
+
+
+def dkms_conf(version: str, banner: str = BANNER) -> bytes:
+    """How DKMS builds a version of the driver."""
+    return render("usr/src/metis/dkms.conf", module=str(contract().module), version=version, banner=banner)
 
 
 def option_mistakes(settings: Settings) -> list[str]:

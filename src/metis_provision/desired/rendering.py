@@ -31,6 +31,7 @@ def _template_dir() -> Path:
 def render(template: str, **values: Any) -> bytes:  # noqa: ANN401
     """The rendered text of ``template`` (its path below ``templates/`` without ``.j2``).
 
-    A value that the template needs and does not get raises ``jinja2.UndefinedError``.
+    ``banner`` is the deploy's unless given; any other value that the template needs and does not get raises
+    ``jinja2.UndefinedError``.
     """
-    return _environment().get_template(f"{template}.j2").render(banner=BANNER, **values).encode()
+    return _environment().get_template(f"{template}.j2").render({"banner": BANNER, **values}).encode()

@@ -11,6 +11,7 @@ from metis_provision.desired.platforms.base import (
     InitSystem,
     Platform,
     names,
+    numbered,
     replaced_on_disk,
     words,
 )
@@ -29,6 +30,8 @@ class Alpine(Platform):
     generator: ClassVar[Generator] = Generator.MKINITFS
     module_location: ClassVar[str] = "/kernel/extra"
     manager: ClassVar[str] = "apk"
+    # As AKMBUILD(5) has it for what akms builds.
+    driver_package: ClassVar[str] = "metis-src"
     example: ClassVar[Example] = Example(
         {"ID": "alpine", "VERSION_ID": "3.22.1", "PRETTY_NAME": "Alpine Linux v3.22"},
         {"x86_64": "6.18.32-0-lts", "aarch64": "6.18.32-0-rpi"},
@@ -43,6 +46,10 @@ class Alpine(Platform):
     def headers_packages(self, kernel: Kernel, survey: Survey) -> tuple[str, ...]:  # noqa: ARG002 - the release says all
         """The flavour ends the release: ``6.18.32-0-lts`` is of ``linux-lts``."""
         return (f"{_kernel_package(kernel.release)}-dev",)
+
+    def package_version(self, version: str) -> str:
+        """With apk's suffixes."""
+        return numbered(version)
 
     def blockers(self, settings: Settings, survey: Survey) -> Iterator[str]:
         """Alpine's own: a device manager that reads rules, and a driver that DKMS cannot build there."""

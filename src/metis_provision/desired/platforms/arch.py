@@ -22,6 +22,13 @@ class Arch(Platform):
     generator: ClassVar[Generator] = Generator.MKINITCPIO
     module_location: ClassVar[str] = "/updates/dkms"
     manager: ClassVar[str] = "pacman"
+    headers_choices: ClassVar[tuple[str, ...]] = (
+        "linux-headers",
+        "linux-lts-headers",
+        "linux-zen-headers",
+        "linux-rpi-headers",
+        "linux-aarch64-headers",
+    )
     example: ClassVar[Example] = Example(
         {"ID": "arch", "PRETTY_NAME": "Arch Linux"},
         {"x86_64": "6.11.6-arch1-1", "aarch64": "6.12.34-1-rpi-ARCH"},
@@ -39,6 +46,10 @@ class Arch(Platform):
         if package == "linux-rpi" and survey.host.page_size == _BIG_PAGES:
             package = "linux-rpi-16k"
         return (f"{package}-headers",)
+
+    def package_version(self, version: str) -> str:
+        """Letters after the numbers are older than none to pacman, which takes no hyphen."""
+        return version.replace("-", "").replace("~", "")
 
     def _without_headers(self, kernel: Kernel, survey: Survey) -> Iterator[str]:
         other = replaced_on_disk(kernel, survey, _kernel_package)

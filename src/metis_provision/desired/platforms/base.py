@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -9,8 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
+from metis_provision.model.errors import UserError
 from metis_provision.model.settings import DriverSource, RuntimeSource, Settings
 from metis_provision.model.survey import Generator, Host, Kernel, Survey
+
+_NUMBERED = re.compile(r"(?P<numbers>\d+(\.\d+)*)([-~.]?(?P<kind>alpha|beta|pre|rc)[-.]?(?P<count>\d*))?")
 
 
 class InitSystem(StrEnum):
@@ -69,6 +73,10 @@ class Platform(ABC):
     """Where DKMS puts modules below /lib/modules/<release>, whatever its dkms.conf says."""
     manager: ClassVar[str]
     """The package manager, as the survey names it."""
+    driver_package: ClassVar[str] = "metis-dkms"
+    """What our package of the driver is called, and where there is one, the vendor's too."""
+    headers_choices: ClassVar[tuple[str, ...]] = ()
+    """Headers that our package of the driver recommends, by the family's own names; the first that exists is taken."""
     example: ClassVar[Example]
     _registry: ClassVar[list[type[Platform]]] = []
 
@@ -119,6 +127,13 @@ class Platform(ABC):
         """The name of the runtime's package; None where there is none."""
         return None
 
+    def package_version(self, version: str) -> str:
+        """A version of the driver in the package manager's own form, so that 1.2.0-rc2 is older than 1.2.0.
+
+        Raises UserError for a version that it cannot express.
+        """
+        return version.replace("-", "~")
+
     @property
     def package_patterns(self) -> tuple[str, ...]:
         """Names and shell patterns that cover everything ``packages`` may ask for, for the survey's one look."""
@@ -136,6 +151,18 @@ class Platform(ABC):
 def names(host: Host) -> set[str]:
     """What /etc/os-release calls the distribution and those it is like."""
     return {host.os_release.get("ID", ""), *host.os_release.get("ID_LIKE", "").split()}
+
+
+def numbered(version: str) -> str:
+    """A version as Alpine and Gentoo write it: numbers, then at most one suffix, such as 1.2.0_rc2."""
+    found = _NUMBERED.fullmatch(version)
+    if found is None:
+        raise UserError(
+            f"{version} is no version that this distribution's packages can have: numbers with dots, "
+            "then -alpha, -beta, -pre or -rc with a number"
+        )
+    suffix = f"_{found['kind']}{found['count']}" if found["kind"] else ""
+    return f"{found['numbers']}{suffix}"
 
 
 def words(packages: tuple[str, ...]) -> str:

@@ -21,6 +21,14 @@ class Debian(Platform):
     generator: ClassVar[Generator] = Generator.INITRAMFS_TOOLS
     module_location: ClassVar[str] = "/updates/dkms"
     manager: ClassVar[str] = "dpkg"
+    headers_choices: ClassVar[tuple[str, ...]] = (
+        # First, because Debian's own is there on Raspberry Pi OS too, for a kernel that is not.
+        "linux-headers-rpi-2712",
+        "linux-headers-generic",
+        "linux-headers-amd64",
+        "linux-headers-arm64",
+        "linux-headers",
+    )
     example: ClassVar[Example] = Example(
         {"ID": "debian", "VERSION_ID": "13", "PRETTY_NAME": "Debian GNU/Linux 13 (trixie)"},
         {"x86_64": "6.12.63+deb13-amd64", "aarch64": "6.12.63+deb13-arm64"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from metis_provision.desired.platforms.base import Example, InitSystem, Platform, Tools, names, words
+from metis_provision.desired.platforms.base import Example, InitSystem, Platform, Tools, names, numbered, words
 from metis_provision.model.survey import Generator, Host, Kernel, Survey
 
 
@@ -20,6 +20,8 @@ class Gentoo(Platform):
     generator: ClassVar[Generator] = Generator.DRACUT
     module_location: ClassVar[str] = "/kernel/extra"
     manager: ClassVar[str] = "portage"
+    # The ebuild builds the module itself.
+    driver_package: ClassVar[str] = "sys-kernel/metis"
     example: ClassVar[Example] = Example(
         {"ID": "gentoo", "PRETTY_NAME": "Gentoo Linux"},
         {"x86_64": "6.18.26-gentoo-dist", "aarch64": "6.18.26-gentoo-dist"},
@@ -34,6 +36,10 @@ class Gentoo(Platform):
     def headers_packages(self, kernel: Kernel, survey: Survey) -> tuple[str, ...]:  # noqa: ARG002 - there are none
         """None: ``sys-kernel/linux-headers`` is for user space."""
         return ()
+
+    def package_version(self, version: str) -> str:
+        """With portage's suffixes."""
+        return numbered(version)
 
     def _without_headers(self, kernel: Kernel, survey: Survey) -> Iterator[str]:  # noqa: ARG002
         yield (
