@@ -1,13 +1,15 @@
-"""Writes the reference pages that come from data: docs/settings.md and docs/checks.md."""
+"""Writes the reference that comes from data: docs/settings.md, docs/checks.md and docs/report.schema.json."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from metis_provision.checks.catalogue import catalogue
 from metis_provision.model.settings import PREFIX, Settings
+from metis_provision.report.document import Report
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -49,7 +51,17 @@ def checks_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES: dict[str, Callable[[], str]] = {"settings.md": settings_page, "checks.md": checks_page}
+def report_schema() -> str:
+    """The JSON Schema of ``metis-provision verify --json``."""
+    schema = Report.model_json_schema(mode="serialization")
+    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=2) + "\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "settings.md": settings_page,
+    "checks.md": checks_page,
+    "report.schema.json": report_schema,
+}
 
 
 def main(check: bool) -> int:

@@ -36,7 +36,18 @@ def _container_missing() -> list[str]:
     return missing_container_requirements()
 
 
-TIERS = (Tier("unit", list), Tier("container", _container_missing), Tier("vm", _vm_missing))
+def _browser_missing() -> list[str]:
+    from metis_provision.lab.requirements import missing_browser_requirements
+
+    return missing_browser_requirements()
+
+
+TIERS = (
+    Tier("unit", list),
+    Tier("browser", _browser_missing),
+    Tier("container", _container_missing),
+    Tier("vm", _vm_missing),
+)
 
 
 def main(names: list[str]) -> int:

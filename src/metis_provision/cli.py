@@ -14,6 +14,8 @@ from metis_provision.lab.cli import lab
 from metis_provision.model.errors import ExitCode, UserError
 from metis_provision.packaging.cli import package_command
 from metis_provision.render import render
+from metis_provision.report.outputs import STANDARD_OUTPUT, Outputs, report_options
+from metis_provision.report.rows import Row
 
 if TYPE_CHECKING:
     from metis_provision.fleet.run import Mode, Result
@@ -39,12 +41,16 @@ def cli() -> None:
 
 
 def _run_options(command: _Command) -> _Command:
+    """Add what every run over an inventory takes, and the answer as JSON."""
+    as_json = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+    return as_json(click.argument("inventory")(_host_options(command)))
+
+
+def _host_options(command: _Command) -> _Command:
     for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON."),
         click.option("--limit", multiple=True, metavar="HOST", help="Only this host; may be given more than once."),
         click.option("--sudo", is_flag=True, help="Become root with sudo on every host."),
         click.option("--parallel", type=click.IntRange(1), metavar="N", help="Hosts at once."),
-        click.argument("inventory"),
     ):
         command = option(command)
     return command
@@ -80,17 +86,34 @@ def apply(yes: bool, **given: Any) -> None:  # noqa: ANN401
     _finish(result, given["as_json"], planned=not result.outcome.executed)
 
 
-@cli.command()
-@_run_options
+@cli.command(
+    epilog="Example: metis-provision verify inventories/lab.py --html report.html --json report.json --since last.json"
+)
+@_host_options
+@report_options
+@click.argument("inventory", required=False)
 def verify(**given: Any) -> None:  # noqa: ANN401
-    r"""Verify every host of INVENTORY, and change nothing.
+    """Verify every host of INVENTORY, and change nothing.
 
-    \b
-    Example: metis-provision verify inventories/lab.py --json
+    Each FILE may be - for standard output, which then gets nothing else. docs/reports.md describes the forms.
     """
     from metis_provision.fleet.run import Mode
 
-    _finish(_run(Mode.VERIFY, given), given["as_json"], planned=False)
+    _take_inventory(given)
+    outputs = Outputs.of(given)
+    result = _run(Mode.VERIFY, given)
+    outputs.write((Row(*row) for row in result.outcome.rows()), result.outcome.left_out)
+    sys.exit(result.exit_code)
+
+
+def _take_inventory(given: dict[str, Any]) -> None:
+    """See to it that ``verify --json inventory.py`` means what it says, although --json may be followed by a file."""
+    if given["inventory"] is None:
+        taken = given["json_file"] or ""
+        if not taken.endswith(".py"):
+            hint = f" (--json took {taken} for its file: put INVENTORY first)" if taken not in ("", "-") else ""
+            raise UserError(f"INVENTORY is missing{hint}; metis-provision verify --help shows an example")
+        given["inventory"], given["json_file"] = taken, STANDARD_OUTPUT
 
 
 def _run(mode: Mode, given: dict[str, Any], confirm: Callable[[Outcome], bool] | None = None) -> Result:
@@ -108,8 +131,8 @@ def _confirm(outcome: Outcome) -> bool:
 
 def _finish(result: Result, as_json: bool, planned: bool) -> None:
     """Print the answer on standard output, and leave with the run's status."""
-    from metis_provision.report.json import plan_document, verdict_document
-    from metis_provision.report.terminal import Row, print_plan, print_report
+    from metis_provision.report.json import plan_document
+    from metis_provision.report.terminal import print_plan
 
     if planned:
         plans = list(result.outcome.plans())
@@ -118,11 +141,8 @@ def _finish(result: Result, as_json: bool, planned: bool) -> None:
         else:
             print_plan(plans, sys.stdout)
     else:
-        rows = [Row(*row) for row in result.outcome.rows()]
-        if as_json:
-            click.echo(json.dumps(verdict_document(rows), indent=2))
-        else:
-            print_report(rows, sys.stdout)
+        files = {"json": STANDARD_OUTPUT} if as_json else {}
+        Outputs(files).write((Row(*row) for row in result.outcome.rows()), result.outcome.left_out)
     sys.exit(result.exit_code)
 
 

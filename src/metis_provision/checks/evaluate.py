@@ -55,7 +55,9 @@ def evaluate(host: str, evidence: Evidence, today: date | None = None) -> Verdic
     ]
     accepted = evidence.settings.waivers if today else {}
     findings = waived(findings, accepted, today or date.max)
-    return Verdict(host, tuple(_consequences_skipped(findings)), waivers=settled(accepted, findings, today or date.max))
+    waivers = settled(accepted, findings, today or date.max)
+    links = tuple(link.links(evidence))
+    return Verdict(host, tuple(_consequences_skipped(findings)), waivers=waivers, links=links)
 
 
 def _outcomes(code: Code, function: CheckFunction, evidence: Evidence) -> list[Outcome]:

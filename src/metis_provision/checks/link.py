@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
 from metis_provision.catalog.carriers import carrier
 from metis_provision.checks.evidence import CannotLook, Evidence
 from metis_provision.checks.outcome import Checks, Outcome, passed, per_card, skipped, warned
+from metis_provision.model.errors import UserError
 from metis_provision.model.survey import PciFunction
+from metis_provision.model.verdict import Link
 
 checks = Checks()
 
@@ -37,6 +40,22 @@ def link_as_its_path_allows(evidence: Evidence) -> Iterator[Outcome]:
 def path_as_the_carrier_gives(evidence: Evidence) -> Iterator[Outcome]:
     """The path allows what the carrier is known to give."""
     yield from per_card(evidence, _against_carrier)
+
+
+def links(evidence: Evidence) -> Iterator[Link]:
+    """Yield the slowest link of each card whose way can be read; the others' checks say what is missing."""
+    with suppress(CannotLook, UserError):
+        for card in evidence.cards:
+            with suppress(CannotLook):
+                yield _slowest(evidence, card)
+
+
+def _slowest(evidence: Evidence, card: PciFunction) -> Link:
+    chain = _chain(evidence, card)
+    limits = [*_limits(chain), _carrier_limit(evidence)]
+    now = [_now(upper, lower) for upper, lower in _hops(chain)] or [_now(card, card)]
+    speed, width = min(now, key=lambda hop: hop[0] * hop[1])
+    return Link(card.bdf, speed, width, _least_speed(limits), _least_width(limits))
 
 
 def _against_path(evidence: Evidence, card: PciFunction) -> Outcome:

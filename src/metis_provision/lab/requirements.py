@@ -1,4 +1,4 @@
-"""What this machine lacks for the lab, one sentence each, said before anything is started."""
+"""What this machine lacks for the lab and for tests in a browser, a sentence each, said before anything starts."""
 
 from __future__ import annotations
 
@@ -34,6 +34,14 @@ MACHINE_TOOLS = {
     "dpkg-deb": "dpkg",
 }
 """Programs of the machine tier and the Debian packages they are in; QEMU is not among them, it comes by itself."""
+
+BROWSER_TOOLS = {"chromium": "chromium", "chromedriver": "chromium-driver"}
+"""Programs of the browser tier and the Debian packages they are in."""
+
+
+def missing_browser_requirements() -> list[str]:
+    """Return why no page can be shown to a browser here; empty if one can."""
+    return missing_tools(BROWSER_TOOLS)
 
 
 def missing_requirements() -> list[str]:

@@ -81,12 +81,24 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """The slowest link on the way to a card, and what its way allows: GT/s and lanes."""
+
+    card: str
+    speed: float
+    width: int
+    allowed_speed: float
+    allowed_width: int
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """All findings of one host."""
 
     host: str
     findings: tuple[Finding, ...]
     waivers: tuple[Waiver, ...] = ()
+    links: tuple[Link, ...] = ()
 
     @property
     def standing(self) -> Standing:

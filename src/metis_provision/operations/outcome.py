@@ -72,6 +72,11 @@ class Outcome(BaseStateCallback):
             reason = "" if verdict else self._reasons.get(host.name) or self._silence(host) or "not verified"
             yield host.name, verdict, reason
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Hosts of the inventory that the run does not look at (``--limit``)."""
+        return tuple(host.name for host in self._state.inventory if not self._state.is_host_in_limit(host))
+
     def _hosts(self) -> Iterator[Host]:
         return (host for host in self._state.inventory if self._state.is_host_in_limit(host))
 

@@ -108,6 +108,39 @@ def _interruptible() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_interruptible")
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((), "INVENTORY is missing; metis-provision verify --help shows an example"),
+        (("--json",), "INVENTORY is missing;"),
+        (("--json", "report.json"), "INVENTORY is missing (--json took report.json for its file: put INVENTORY first)"),
+        (("inventory.py", "--html", "none/report.html"), "make it first"),
+        (("inventory.py", "--since", "last.json"), "add --html FILE"),
+    ],
+)
+def test_a_report_that_cannot_be_written_is_refused_before_any_host(tmp_path: Path, arguments, sentence) -> None:
+    inventory(tmp_path, "@fake/one", metis_driver="none", metis_cards=0, fake_delay=60)
+    done = run("verify", *arguments, cwd=tmp_path)
+    assert done.returncode == 4
+    assert sentence in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""
+
+
+def test_every_form_of_a_report_comes_from_one_run(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    where = inventory(tmp_path, "127.0.0.1", ssh_port=port, metis_driver="none", metis_cards=0)
+    forms = {"--json": "r.json", "--junit": "r.xml", "--html": "r.html", "--prometheus": "r.prom"}
+    done = run("verify", where, *(word for pair in forms.items() for word in pair), cwd=tmp_path)
+    assert done.returncode == 3
+    assert "no verdict: unreachable" in done.stdout
+    assert all("127.0.0.1" in (tmp_path / name).read_text() for name in forms.values())
+    assert json.loads((tmp_path / "r.json").read_text())["summary"]["no_verdict"] == 1
+    before_its_inventory = run("verify", "--json", where, cwd=tmp_path)
+    assert json.loads(before_its_inventory.stdout)["summary"]["no_verdict"] == 1
+
+
 def test_interrupted_while_a_host_is_asked(tmp_path: Path) -> None:
     where = inventory(tmp_path, "@fake/one", metis_driver="none", metis_cards=0, fake_delay=60)
     command = [sys.executable, "-m", "metis_provision.cli", "plan", where]
