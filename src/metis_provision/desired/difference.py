@@ -27,7 +27,7 @@ from metis_provision.model.artifact import (
     User,
 )
 from metis_provision.model.receipt import Receipt
-from metis_provision.model.settings import Reboot, Settings
+from metis_provision.model.settings import Reboot, Reload, Settings
 from metis_provision.model.survey import Generator, InitramfsImage, Kernel, Node, Survey
 
 HEAP = "dma_heap"
@@ -94,16 +94,21 @@ class DriverChange:
 
 @dataclass(frozen=True, slots=True)
 class CardChange:
-    """The module to load, and what needs its rules applied again: addresses of cards, and ``HEAP`` for the DMA heap."""
+    """The module to load, and what needs its rules applied again: addresses of cards, and ``HEAP`` for the DMA heap.
+
+    ``reload`` is a module to take out of memory and load anew: it is not the one on disk, and nobody holds a card.
+    """
 
     load: str | None
     trigger: tuple[str, ...]
+    reload: str | None = None
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """What will be done, one short phrase each."""
         return (
             *((f"load module {self.load}",) if self.load else ()),
+            *((f"load module {self.reload} anew: it is not the one on disk",) if self.reload else ()),
             *(f"apply the udev rules to {'the DMA heap' if it == HEAP else it}" for it in self.trigger),
         )
 
@@ -239,7 +244,7 @@ def difference(settings: Settings, desired: DesiredState, survey: Survey, receip
         files=files,
         past=_past(desired),
         driver=driver,
-        card=_card(settings, desired, survey),
+        card=_card(settings, desired, survey, driver),
         boot=_boot(desired),
         reboot=_reboot(settings, desired, survey),
         initramfs=_initramfs(desired, survey, files, driver),
@@ -352,7 +357,7 @@ def _initramfs(
     return InitramfsChange(state.generator, stale, desired.initramfs is not None) if stale else None
 
 
-def _card(settings: Settings, desired: DesiredState, survey: Survey) -> CardChange | None:
+def _card(settings: Settings, desired: DesiredState, survey: Survey, driver: DriverChange | None) -> CardChange | None:
     if desired.module is None or survey.host.container is not None:
         return None
     nodes = [node for node in survey.nodes or () if node.bdf in _cards(survey)]
@@ -364,8 +369,19 @@ def _card(settings: Settings, desired: DesiredState, survey: Survey) -> CardChan
         # Some versions of the driver refuse to load without a card, and the reboot to come loads it anyway.
         load=desired.module if missing and (_cards(survey) or not _changed(desired, survey)) else None,
         trigger=tuple(sorted(stale)),
+        reload=desired.module if _to_reload(settings, survey, driver) else None,
     )
     return change if change != CardChange(load=None, trigger=()) else None
+
+
+def _to_reload(settings: Settings, survey: Survey, driver: DriverChange | None) -> bool:
+    """The driver in memory is not the one on disk, or soon will not be; it may be replaced, and nobody holds a card."""
+    if settings.reload is Reload.NEVER or survey.driver is None or not survey.driver.loaded:
+        return False
+    running = survey.running_kernel
+    replaced = driver is not None and driver.unpack and running is not None and running.release in driver.kernels
+    free = survey.nodes is not None and all(node.holders_known and not node.holders for node in survey.nodes)
+    return free and (replaced or bool(survey.driver_is_stale))
 
 
 def _cards(survey: Survey) -> set[str]:

@@ -122,7 +122,9 @@ class MetisKernels(_NamelessFact[list[dict[str, Any]]]):
 
         [{"release": "6.12.63+deb13-amd64", "running": True, "headers": True,
           "module_path": "/lib/modules/6.12.63+deb13-amd64/updates/dkms/metis.ko.xz", "module_version": "1.6.2",
-          "vermagic": "6.12.63+deb13-amd64 SMP preempt mod_unload modversions", "dmabuf_heaps": True}]
+          "vermagic": "6.12.63+deb13-amd64 SMP preempt mod_unload modversions", "dmabuf_heaps": True,
+          "srcversion": "5A0C57EB1F4E2BD92A3F8C6", "signed": True, "signer": "DKMS module signing key",
+          "signing_key": "3b51d40a3c1ff2c3d0d7e4c64a60d09b1c0f9ab3"}]
     """
 
     section = Section.KERNELS
@@ -149,7 +151,8 @@ class MetisDriver(_NamelessFact[dict[str, Any]]):
 
     .. code:: python
 
-        {"loaded": True, "version": "1.6.2", "bound": ["0000:01:00.0"], "parameters": {"single_msi": "0"}}
+        {"loaded": True, "version": "1.6.2", "srcversion": "5A0C57EB1F4E2BD92A3F8C6", "bound": ["0000:01:00.0"],
+         "parameters": {"single_msi": "0"}}
     """
 
     section = Section.DRIVER

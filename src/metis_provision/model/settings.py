@@ -55,6 +55,13 @@ class Reboot(StrEnum):
     IF_NEEDED = "if-needed"
 
 
+class Reload(StrEnum):
+    """What becomes of a driver in memory that is not the one on disk."""
+
+    NEVER = "never"
+    IF_FREE = "if-free"
+
+
 class PastPolicy(StrEnum):
     """What becomes of files, units, modules and DKMS trees that other tools and older hands left."""
 
@@ -208,6 +215,12 @@ class Settings(BaseModel):
         description="What other tools and older hands left: replace (contents are kept on the host) or leave.",
     )
     module_options: dict[str, int] = Field(default_factory=dict, description="Options the driver is loaded with.")
+    reload: Reload = Field(
+        Reload.NEVER,
+        strict=False,
+        description="A driver in memory that is not the one on disk: never, or if-free to load it anew when nobody "
+        "holds a card.",
+    )
     boot_config: bool = Field(True, description="Keep what the carrier needs in config.txt of a Raspberry Pi.")
     boot_lines: list[BootLine] = Field(
         default_factory=list, description="More lines for config.txt, in force for this board only."

@@ -103,6 +103,112 @@ class Kernel:
     vermagic: str | None = None
     dmabuf_heaps: bool | None = None
     """CONFIG_DMABUF_HEAPS_SYSTEM, where the kernel's configuration can be read."""
+    srcversion: str | None = None
+    """Checksum of the module's sources, as modpost wrote it into the file."""
+    signed: bool | None = None
+    """The module file ends in a signature; None where that could not be seen."""
+    signer: str | None = None
+    signing_key: str | None = None
+    """Serial number of the certificate the module is signed with: hexadecimal, lower case, no leading zeros."""
+
+
+@dataclass(frozen=True, slots=True)
+class NextBoot:
+    """The kernel that the boot loader loads next, as far as its configuration says so.
+
+    ``source`` is where that was read, or why it could not be: half a sentence.
+    """
+
+    release: str | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate that modules are signed or trusted by: hexadecimal, lower case, without separators."""
+
+    fingerprint: str | None = None
+    """SHA-1 of the certificate."""
+    serial: str | None = None
+    """Without leading zeros."""
+    key_id: str | None = None
+    """Subject key identifier."""
+    name: str = ""
+
+    def is_same(self, other: Certificate) -> bool | None:
+        """Whether both are one certificate; None where they have nothing in common to compare."""
+        for mine, theirs in (
+            (self.fingerprint, other.fingerprint),
+            (self.key_id, other.key_id),
+            (self.serial, other.serial),
+        ):
+            if mine is not None and theirs is not None:
+                return mine == theirs
+        return None
+
+
+class SignatureState(StrEnum):
+    """What a kernel that insists on signatures makes of a module file."""
+
+    UNSIGNED = "unsigned"
+    NOT_ENROLLED = "not-enrolled"
+    STAGED = "staged"
+    ENROLLED = "enrolled"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleTrust:
+    """Whether the kernel insists on signed modules, and which keys it takes.
+
+    Lists that are None were not looked at: on a host that does not insist nobody asks for them.
+    """
+
+    sig_enforce: bool | None = None
+    """``module.sig_enforce``, or the kernel was built to insist; False too where it knows no signatures."""
+    lockdown: str | None = None
+    """none, integrity or confidentiality."""
+    shim_validates: bool | None = None
+    """False where validation was switched off in shim."""
+    enrolled: tuple[Certificate, ...] | None = None
+    """Machine owner keys, as mokutil lists them."""
+    staged: tuple[Certificate, ...] | None = None
+    """Keys that wait for their confirmation at the next boot."""
+    kernel_keys: tuple[str, ...] | None = None
+    """Identifiers of the keys in the running kernel's keyrings."""
+    own: Certificate | None = None
+    """The certificate that DKMS signs with on this host."""
+    own_path: str | None = None
+
+    def signature(self, kernel: Kernel) -> SignatureState:
+        """What is known of the signature of a kernel's module file."""
+        if kernel.signed is None:
+            return SignatureState.UNKNOWN
+        if not kernel.signed:
+            return SignatureState.UNSIGNED
+        signer = Certificate(serial=kernel.signing_key)
+        if self.own is not None and signer.is_same(self.own):
+            signer = self.own
+        return self._standing(signer)
+
+    def _standing(self, signer: Certificate) -> SignatureState:
+        if signer.key_id is not None and self.kernel_keys is not None and signer.key_id in self.kernel_keys:
+            return SignatureState.ENROLLED
+        enrolled, staged = (self._among(signer, keys) for keys in (self.enrolled, self.staged))
+        if enrolled:
+            return SignatureState.ENROLLED
+        if staged:
+            return SignatureState.STAGED
+        return SignatureState.UNKNOWN if enrolled is None else SignatureState.NOT_ENROLLED
+
+    @staticmethod
+    def _among(signer: Certificate, keys: tuple[Certificate, ...] | None) -> bool | None:
+        if keys is None:
+            return None
+        answers = [signer.is_same(key) for key in keys]
+        if True in answers:
+            return True
+        return None if None in answers else False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +243,8 @@ class Driver:
     loaded: bool = False
     version: str | None = None
     """/sys/module/<module>/version, or the class's version file."""
+    srcversion: str | None = None
+    """Checksum of the sources it was built from, as in ``Kernel``."""
     bound: tuple[str, ...] = ()
     """BDFs bound to the PCI driver."""
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -179,6 +287,17 @@ class DkmsBuild:
     architecture: str | None
     state: str
     remark: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FailedBuild:
+    """The last build that DKMS left unfinished in its tree; ``kernel`` is what its log says it was for."""
+
+    version: str
+    kernel: str | None
+    log: str
+    error: str
+    """The first line of the log that speaks of an error, at most 300 characters."""
 
 
 class Generator(StrEnum):
@@ -375,6 +494,10 @@ class Survey:
     """Lines the parser did not understand, for the support bundle; never a reason to fail."""
     host: Host = field(default_factory=Host)
     kernels: tuple[Kernel, ...] = ()
+    next_boot: NextBoot | None = None
+    """None where nobody looked, as in a container."""
+    trust: ModuleTrust | None = None
+    """None where nobody looked."""
     pci: tuple[PciFunction, ...] | None = None
     """Processing accelerators, the ids in the contract, and every bridge above them; not the whole bus."""
     driver: Driver | None = None
@@ -382,6 +505,7 @@ class Survey:
     dma_heap: Node | None = None
     dkms: tuple[DkmsBuild, ...] | None = None
     """None where dkms is not installed."""
+    failed_builds: tuple[FailedBuild, ...] = ()
     users: Mapping[str, Account] = field(default_factory=dict)
     groups: Mapping[str, Account] = field(default_factory=dict)
     files: Mapping[str, FileState] = field(default_factory=dict)
@@ -412,6 +536,44 @@ class Survey:
     def running_kernel(self) -> Kernel | None:
         """The kernel in memory, if its release could be read."""
         return next((kernel for kernel in self.kernels if kernel.running), None)
+
+    @property
+    def driver_is_stale(self) -> bool | None:
+        """Whether the driver in memory is another than the running kernel's on disk; None where that cannot be told."""
+        kernel = self.running_kernel
+        if self.driver is None or not self.driver.loaded or kernel is None or kernel.module_path is None:
+            return None
+        pairs = ((self.driver.version, kernel.module_version), (self.driver.srcversion, kernel.srcversion))
+        known = [memory != disk for memory, disk in pairs if memory is not None and disk is not None]
+        return any(known) if known else None
+
+    @property
+    def next_kernel(self) -> Kernel | None:
+        """The kernel that boots next; None where that is not known."""
+        release = self.next_boot.release if self.next_boot else None
+        if release is None:
+            return None
+        there = next((kernel for kernel in self.kernels if kernel.release == release), None)
+        # The loader may name a kernel whose modules are gone.
+        return there or Kernel(release, running=False, headers=False)
+
+    @property
+    def signatures_enforced(self) -> str | None:
+        """What makes the kernel refuse modules it does not trust, in words; empty for nothing, None if not known.
+
+        Secure Boot by itself does not: distributions' kernels lock themselves down under it, others do not.
+        """
+        trust = self.trust
+        if trust is None:
+            return "" if self.host.secure_boot is False else None
+        if trust.sig_enforce:
+            return "module.sig_enforce"
+        if trust.lockdown in {"integrity", "confidentiality"}:
+            under = ", under Secure Boot" if self.host.secure_boot else ""
+            return f"the kernel's lockdown ({trust.lockdown}{under})"
+        if not self.host.secure_boot or trust.shim_validates is False:
+            return "" if self.host.secure_boot is not None or trust.lockdown is not None else None
+        return "" if trust.lockdown == "none" else "Secure Boot"
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the survey as JSON types; pyinfra prints facts with it."""

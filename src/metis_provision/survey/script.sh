@@ -109,7 +109,7 @@ choose_timeout() {
 
 TOOLS='dkms depmod modprobe modinfo lsmod lspci udevadm systemctl rc-service rc-update flock timeout sha256sum
 stat setpriv runuser su sudo getent groupadd useradd usermod gpasswd addgroup adduser dpkg dpkg-query apt-get dnf yum rpm zypper
-pacman apk emerge make gcc cc tar gzip xz zstd curl wget python3 mokutil openssl update-initramfs dracut mkinitcpio
+pacman apk emerge make gcc cc tar gzip xz zstd curl wget python3 mokutil openssl bootctl logger update-initramfs dracut mkinitcpio
 mkinitfs axdevice axrunmodel podman docker dtoverlay'
 
 see_init() {
@@ -168,6 +168,56 @@ see_secure_boot() {
     # shellcheck disable=SC2046 # words of decimal digits
     join_words $(od -An -v -tu1 "$see_variable" 2>/dev/null)
     put secure_boot "$JOINED"
+    case $JOINED in *' 0') return 0 ;; esac
+    see_demands=yes
+    case $JOINED in
+        *' 1') ;;
+        *)
+            limit 10 dmesg 2>/dev/null | grep -i -E 'secure boot (enabled|disabled)|from EFI Secure Boot' |
+                head -n 1 | put_lines secure_boot_log
+            ;;
+    esac
+    # Its exit codes mean different things in different releases: only what it prints counts.
+    ! has mokutil || limit 10 mokutil --sb-state 2>&1 | put_lines mok_state
+}
+
+see_trust() { # what the kernel demands of modules; which keys it takes is asked only where it may demand anything
+    if first_line "$ROOT/sys/module/module/parameters/sig_enforce"; then
+        put sig_enforce "$FIRST"
+        [ "$FIRST" != Y ] || see_demands=yes
+    elif [ -d "$ROOT/sys/module" ]; then
+        put sig_enforce none
+    fi
+    if first_line "$ROOT/sys/kernel/security/lockdown"; then
+        put lockdown "$FIRST"
+        case $FIRST in *'[integrity]'* | *'[confidentiality]'*) see_demands=yes ;; esac
+    fi
+    [ -n "$see_demands" ] || return 0
+    if [ "$UID_" -eq 0 ] && [ -r "$ROOT/proc/keys" ]; then
+        put keys_listed
+        sed -n 's/^.* asymmetri *//p' "$ROOT/proc/keys" | put_lines kernel_key
+    fi
+    see_own_key
+    has mokutil || return 0
+    for see_list in enrolled new; do
+        put mok_listed "$see_list"
+        limit 10 mokutil "--list-$see_list" 2>&1 |
+            grep -A 1 -E '^\[key|SHA1 Fingerprint|Serial Number|Subject: |Subject Key Identifier|not supported|empty' |
+            put_lines mok "$see_list"
+    done
+}
+
+see_own_key() { # the certificate that DKMS signs with
+    see_set=$(sed -n 's/^[[:space:]]*mok_certificate="\{0,1\}\([^"[:space:]]*\).*/\1/p' \
+        "$ROOT/etc/dkms/framework.conf" "$ROOT"/etc/dkms/framework.conf.d/* 2>/dev/null)
+    for see_path in "${see_set##*"$NL"}" /var/lib/dkms/mok.pub /var/lib/shim-signed/mok/MOK.der; do
+        [ -n "$see_path" ] && [ -r "$ROOT$see_path" ] || continue
+        see_sum=$(sha1sum <"$ROOT$see_path" 2>/dev/null)
+        put own_key "$see_path" "${see_sum%% *}"
+        ! has openssl || limit 10 openssl x509 -inform DER -in "$ROOT$see_path" -noout -serial -subject \
+            -ext subjectKeyIdentifier 2>/dev/null | put_lines own_key_text
+        return 0
+    done
 }
 
 see_userland() {
@@ -200,7 +250,9 @@ section_host() {
     for see_tool in $TOOLS; do
         see_path=$(command -v "$see_tool" 2>/dev/null) && put tool "$see_tool" "$see_path"
     done
+    see_demands=''
     see_secure_boot
+    see_trust
 }
 
 # ---- kernels
@@ -219,10 +271,35 @@ find_module() { # directory of a kernel's modules: MODULE is the driver's file i
 see_module() { # release, directory
     find_module "$2" || return 0
     put module "$1" "${MODULE#"$ROOT"}"
-    has modinfo || return 0
-    limit 10 modinfo "$MODULE" 2>/dev/null | while read -r see_key see_value; do
-        case $see_key in version: | vermagic:) put modinfo "$1" "$see_key" "$see_value" ;; esac
-    done
+    see_info=''
+    ! has modinfo || see_info=$(limit 10 modinfo "$MODULE" 2>/dev/null)
+    see_signed=''
+    while read -r see_key see_value; do
+        case $see_key in
+            version: | vermagic: | srcversion: | signer: | sig_key:) put modinfo "$1" "$see_key" "$see_value" ;;
+        esac
+        case $see_key$see_value in signer:?* | sig_id:?*) see_signed=yes ;; esac
+    done <<EOF
+$see_info
+EOF
+    # Busybox's modinfo never speaks of signatures, and every other only where there is one.
+    [ -n "$see_signed" ] || ends_in_signature "$MODULE"
+    [ -z "$see_signed" ] || put signed "$1" "$see_signed"
+}
+
+ends_in_signature() { # file: see_signed, empty if that cannot be seen
+    case $1 in
+        *.xz) see_unpack='xz -dc' ;;
+        *.zst) see_unpack='zstd -dc' ;;
+        *.gz) see_unpack='gzip -dc' ;;
+        *) see_unpack='cat' ;;
+    esac
+    has "${see_unpack%% *}" || return 0
+    if $see_unpack <"$1" 2>/dev/null | tail -c 28 | grep -q '^~Module signature appended~'; then
+        see_signed=yes
+    else
+        see_signed=no
+    fi
 }
 
 see_heaps() { # release, directory
@@ -251,6 +328,180 @@ section_kernels() {
         see_heaps "$see_release" "$see_directory"
     done
     [ -d "$ROOT/lib/modules/$see_running" ] || see_heaps "$see_running" "$ROOT/lib/modules/$see_running"
+    see_next_boot
+}
+
+# ---- kernels: what the boot loader reads; the parser concludes from it which kernel boots next
+
+see_next_boot() {
+    for see_file in "$ROOT"/lib/modules/*/pkgbase; do
+        see_release=${see_file%/pkgbase}
+        first_line "$see_file" && put flavour "${see_release##*/}" "$FIRST"
+    done
+    for see_file in "$ROOT"/usr/share/kernel/*/kernel.release; do
+        see_flavour=${see_file%/kernel.release}
+        first_line "$see_file" && put flavour "$FIRST" "${see_flavour##*/}"
+    done
+    see_loader_of_efi
+    see_firmware_kernel
+    see_grub
+    for see_file in /boot/extlinux/extlinux.conf /boot/extlinux.conf /extlinux/extlinux.conf; do
+        [ -r "$ROOT$see_file" ] || continue
+        see_extlinux "$see_file"
+        break
+    done
+    for see_file in /vmlinuz /boot/vmlinuz; do
+        [ ! -h "$ROOT$see_file" ] || put image_link "$see_file" "$(readlink "$ROOT$see_file")"
+    done
+}
+
+see_loader_of_efi() {
+    see_variable=$ROOT/sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f
+    [ -r "$see_variable" ] || return 0
+    # Four bytes of attributes, then UTF-16.
+    see_loader=$(tail -c +5 "$see_variable" | tr -d '\0')
+    put loader "$see_loader"
+    case $see_loader in systemd-boot*) ;; *) return 0 ;; esac
+    ! has bootctl || limit 10 bootctl --no-pager status 2>/dev/null |
+        sed -n '/^Default Boot Loader Entry/,/^[[:space:]]*$/p' | put_lines bootctl
+}
+
+see_grub() {
+    for see_directory in /boot/grub /boot/grub2; do
+        see_file=$ROOT$see_directory/grub.cfg
+        [ -f "$see_file" ] || continue
+        put grub "$see_directory/grub.cfg"
+        [ -r "$see_file" ] || return 0
+        grep -a -E '^(next_entry|saved_entry)=.' "$ROOT$see_directory/grubenv" 2>/dev/null | put_lines grub_env
+        # A menu of the operator's own may set another default.
+        ! grep -q default "$ROOT$see_directory/custom.cfg" 2>/dev/null || put grub_custom
+        list_grub_entries "$see_file" | head -n 200 | put_lines grub_line
+        ! grep -q '^[[:space:]]*blscfg' "$see_file" || see_bls
+        return 0
+    done
+}
+
+list_grub_entries() { # grub.cfg: "default VALUE", and "entry PLACE|ID|TITLE|IMAGE" for entries and, without image, menus
+    awk '
+        function unquoted(text, mark) {
+            mark = substr(text, 1, 1)
+            if (mark != "\047" && mark != "\"") { sub(/[ \t{].*/, "", text); return text }
+            text = substr(text, 2)
+            return index(text, mark) ? substr(text, 1, index(text, mark) - 1) : text
+        }
+        function tell() {
+            gsub(/[|]/, "?", title)
+            if (place != "") print "entry " place "|" id "|" title "|" image
+            place = ""
+        }
+        { sub(/^[ \t]+/, ""); sub(/[ \t]+$/, "") }
+        /^set default=/ { sub(/^set default=/, ""); print "default " unquoted($0); next }
+        /^(menuentry|submenu)[ \t]/ {
+            tell()
+            place = (level ? menu[level] ">" : "") (0 + count[level]++)
+            rest = $0
+            sub(/^[a-z]+[ \t]+/, "", rest)
+            title = unquoted(rest)
+            id = image = ""
+            if (match($0, /(menuentry_id_option|--id)[ \t=]+/)) id = unquoted(substr($0, RSTART + RLENGTH))
+            kind[++depth] = $1
+            if ($1 == "submenu") { menu[++level] = place; count[level] = 0; tell() }
+            next
+        }
+        /^linux(16|efi)?[ \t]/ { if (place != "" && image == "") image = $2; next }
+        /[{]$/ { kind[++depth] = "other"; next }
+        /^[}]/ {
+            if (kind[depth] == "menuentry") tell()
+            if (kind[depth] == "submenu") level--
+            if (depth) depth--
+        }
+    ' "$1" 2>/dev/null
+}
+
+see_bls() {
+    put bls
+    for see_file in "$ROOT"/boot/loader/entries/*.conf; do
+        [ -r "$see_file" ] || continue
+        see_version=''
+        see_image=''
+        while read -r see_key see_value; do
+            case $see_key in version) see_version=$see_value ;; linux) see_image=$see_value ;; esac
+        done <"$see_file"
+        see_name=${see_file##*/}
+        put bls_entry "${see_name%.conf}" "$see_version" "$see_image"
+    done
+}
+
+see_extlinux() { # path
+    put extlinux "$1"
+    grep -i -E '^[[:space:]]*(default|ontimeout|label|menu[[:space:]]+default|linux|kernel|include)([[:space:]]|$)' \
+        "$ROOT$1" | head -n 100 | while read -r see_key see_value; do
+        put extlinux_line "$see_key $see_value"
+        case $see_key in [LlKk][IiEe][NnRr]*) ;; *) continue ;; esac
+        for see_image in "$see_value" "/boot$see_value" "${1%/*}/$see_value"; do
+            [ ! -h "$ROOT$see_image" ] || put image_link "$see_value" "$(readlink "$ROOT$see_image")"
+        done
+    done
+}
+
+see_firmware_kernel() { # what the firmware of a Raspberry Pi 4 or 5 loads, and the release that this is a copy of
+    first_line_of_text "$ROOT/proc/device-tree/model" || return 0
+    case $TEXT in
+        'Raspberry Pi 5'* | 'Raspberry Pi Compute Module 5'*)
+            see_kinds='[pi5] [cm5]'
+            see_names='kernel_2712.img kernel8.img'
+            ;;
+        'Raspberry Pi 4'* | 'Raspberry Pi Compute Module 4'*)
+            see_kinds='[pi4] [cm4]'
+            see_names=kernel8.img
+            ;;
+        *) return 0 ;;
+    esac
+    for see_boot in /boot/firmware /boot; do
+        [ -r "$ROOT$see_boot/config.txt" ] || continue
+        read_kernel_of_config "$ROOT$see_boot/config.txt"
+        for see_name in $see_names; do
+            see_image=$see_boot/$see_prefix$see_name
+            [ -f "$ROOT$see_image" ] || continue
+            put firmware "$see_image" "$(copied_from "$ROOT$see_image")"
+            return 0
+        done
+        put firmware "$see_boot/config.txt"
+        return 0
+    done
+}
+
+read_kernel_of_config() { # config.txt: see_names and see_prefix as it changes them; no names where that is not certain
+    see_section='[all]'
+    see_prefix=''
+    while IFS= read -r see_line || [ -n "$see_line" ]; do
+        see_line=${see_line%"$CR"}
+        case $see_line in '['*) see_section=$see_line ;; esac
+        case $see_line in 'include '* | kernel=* | os_prefix=*) ;; *) continue ;; esac
+        case "$see_kinds [all] " in
+            *"$see_section "*) ;;
+            *)
+                # Other models' sections say nothing here; what other conditions say cannot be known.
+                case $see_section in '[pi'* | '[cm'* | '[none]') continue ;; esac
+                see_names=''
+                ;;
+        esac
+        case $see_line in
+            'include '*) see_names='' ;;
+            os_prefix=*) see_prefix=${see_line#os_prefix=} ;;
+            kernel=*) see_names=${see_names:+${see_line#kernel=}} ;;
+        esac
+    done <"$1"
+}
+
+copied_from() { # image: prints the release whose image is the same
+    see_size=$(stat -c %s "$1" 2>/dev/null)
+    for see_copy in "$ROOT"/boot/vmlinuz-*; do
+        if [ -f "$see_copy" ] && [ "$(stat -c %s "$see_copy")" = "$see_size" ] && cmp -s "$see_copy" "$1"; then
+            printf '%s\n' "${see_copy##*/vmlinuz-}"
+            return 0
+        fi
+    done
 }
 
 # ---- pci
@@ -335,6 +586,7 @@ section_driver() {
         put version "$FIRST"
         break
     done
+    first_line "$ROOT/sys/module/metis/srcversion" && put srcversion "$FIRST"
     for see_device in "$ROOT"/sys/bus/pci/drivers/axl/*; do
         is_bdf "${see_device##*/}" && put bound "${see_device##*/}"
     done
@@ -512,6 +764,23 @@ dkms_has_nothing() {
     done
 }
 
+first_error() { # log of a build: prints its first error; compilers quote in UTF-8, which makes it binary to grep
+    for see_pattern in 'No space left on device' '(^|: )(fatal )?error:|^ERROR: modpost|Read-only file system' \
+        'Error [0-9]+|[Ee]rror[!:]'; do
+        grep -a -m 1 -E "$see_pattern" "$1" && return 0
+    done
+}
+
+see_failed_builds() { # DKMS moves the log of a build away when it succeeded
+    for see_log in "$ROOT"/var/lib/dkms/metis/*/build/make.log; do
+        [ -r "$see_log" ] || continue
+        see_version=${see_log#"$ROOT/var/lib/dkms/metis/"}
+        see_error=$(first_error "$see_log" | cut -c 1-300)
+        [ -z "$see_error" ] || put failed_build "${see_version%%/*}" \
+            "$(sed -n 's/.* for kernel \([^ ]*\) .*/\1/p;3q' "$see_log")" "${see_log#"$ROOT"}" "$see_error"
+    done
+}
+
 section_dkms() {
     if ! has dkms; then
         put absent
@@ -528,6 +797,7 @@ section_dkms() {
         [ -h "$see_directory/source" ] || continue
         [ -r "$see_directory/source/dkms.conf" ] || put broken "${see_directory##*/}"
     done
+    see_failed_builds
     [ "$see_status" -ne 124 ] && [ "$see_status" -ne 137 ] || FAILED='dkms status did not answer within 20 s'
 }
 
@@ -1108,7 +1378,7 @@ section_state() {
 # ---- log
 
 section_log() {
-    see_pattern='axl |metis|axlaipu'
+    see_pattern='axl |metis|axlaipu|unsigned module loading is restricted'
     for see_device in "$ROOT"/sys/bus/pci/devices/*; do
         read_ids "$see_device" || continue
         is_ours "$VENDOR" "$DEVICE" "$CLASS" && see_pattern="$see_pattern|${see_device##*/}"

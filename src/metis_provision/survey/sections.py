@@ -14,6 +14,7 @@ from metis_provision.model.survey import (
     CommandResult,
     DkmsBuild,
     Driver,
+    FailedBuild,
     FileState,
     Generator,
     Holder,
@@ -24,6 +25,7 @@ from metis_provision.model.survey import (
     JobState,
     Kernel,
     ModuleFile,
+    ModuleTrust,
     Node,
     Past,
     PciFunction,
@@ -40,6 +42,14 @@ from metis_provision.survey.formats import (
     parse_dkms_line,
     parse_os_release,
 )
+from metis_provision.survey.next_boot import Loaders, Menu, MenuEntry, next_boot
+from metis_provision.survey.trust import (
+    kernel_key_id,
+    parse_certificates,
+    parse_openssl,
+    secure_boot_state,
+    serial_number,
+)
 
 Row = tuple[str, ...]
 Complain = Callable[[str], None]
@@ -49,6 +59,7 @@ _BDF = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", re.ASCII)
 _HEX_ID = re.compile(r"0x[0-9a-f]{4,6}", re.ASCII)
 _FILE_KINDS = frozenset({"file", "link", "directory", "other", "absent"})
 _RESULTS = frozenset({"ok", "denied", "busy", "absent", "error"})
+_LONGEST_ERROR = 300
 _DMA_HEAP = "/dev/dma_heap/system"
 
 
@@ -89,10 +100,12 @@ class Rows:
 
 
 def read_host(rows: Rows) -> Fields:
-    """``host``."""
-    efi = rows.first("efi")
+    """``host`` and ``trust``."""
     container = rows.first("container")
+    spoken = [line for (line,) in (*rows.take("secure_boot_log", 1), *rows.take("mok_state", 1))]
+    secure_boot = _secure_boot(rows.first("efi"), rows.first("secure_boot"), spoken, container)
     return {
+        "trust": _trust(rows, spoken),
         "host": Host(
             os_release=parse_os_release(line for (line,) in rows.take("os_release", 1)),
             rpi_issue=rows.flag("rpi_issue"),
@@ -107,8 +120,8 @@ def read_host(rows: Rows) -> Fields:
             page_size=_number(rows.first("page_size")),
             free_kib=_free_space(rows),
             tools={name: path for name, path in rows.take("tool", 2) if name and path},
-            secure_boot=_secure_boot(efi, rows.first("secure_boot"), container),
-        )
+            secure_boot=secure_boot,
+        ),
     }
 
 
@@ -135,30 +148,57 @@ def _free_space(rows: Rows) -> Mapping[str, int]:
     return dict(zip(directories, free, strict=True))
 
 
-def _secure_boot(efi: str | None, variable: str | None, container: str | None) -> bool | None:
+def _secure_boot(efi: str | None, variable: str | None, spoken: list[str], container: str | None) -> bool | None:
     if container is not None:
         return None
     if efi == "no":
         return False
     # Four bytes of attributes, one of value (UEFI 2.10, section 8.2).
     octets = (variable or "").split()
-    return octets[4] == "1" if len(octets) == 5 else None
+    return octets[4] == "1" if len(octets) == 5 else secure_boot_state(spoken)
+
+
+def _trust(rows: Rows, spoken: list[str]) -> ModuleTrust | None:
+    enforce, lockdown = rows.first("sig_enforce"), rows.first("lockdown")
+    held = re.search(r"\[(none|integrity|confidentiality)\]", lockdown or "")
+    listed = {name for (name,) in rows.take("mok_listed", 1)}
+    lines: dict[str, list[str]] = {}
+    for name, line in rows.take("mok", 2):
+        lines.setdefault(name, []).append(line)
+    keys_listed = rows.flag("keys_listed")
+    kernel_keys = [key_id for (line,) in rows.take("kernel_key", 1) if (key_id := kernel_key_id(line))]
+    own_path, own_sum = next(iter(rows.take("own_key", 2)), ("", ""))
+    own_text = [line for (line,) in rows.take("own_key_text", 1)]
+    trust = ModuleTrust(
+        sig_enforce=None if enforce is None else enforce == "Y",
+        lockdown=held[1] if held else None,
+        shim_validates=False if any("validation is disabled" in line for line in spoken) else None,
+        enrolled=parse_certificates(lines.get("enrolled", [])) if "enrolled" in listed else None,
+        staged=parse_certificates(lines.get("new", [])) if "new" in listed else None,
+        kernel_keys=tuple(kernel_keys) if keys_listed else None,
+        own=parse_openssl(own_text, own_sum) if own_path else None,
+        own_path=own_path or None,
+    )
+    return trust if trust != ModuleTrust() else None
 
 
 # ---- kernels
 
 
 def read_kernels(rows: Rows) -> Fields:
-    """``kernels``."""
+    """``kernels`` and ``next_boot``."""
     running = rows.first("running")
     releases = dict.fromkeys(release for (release,) in rows.take("kernel", 1) if release)
+    on_disk = tuple(releases)
     if running:
         releases.setdefault(running)
     headers = {release for (release,) in rows.take("headers", 1)}
     paths = dict(_pairs(rows, "module"))
     info = {(release, key): value for release, key, value in rows.take("modinfo", 3)}
+    signed = dict(_pairs(rows, "signed"))
     heaps = dict(_pairs(rows, "heaps"))
     return {
+        "next_boot": next_boot(on_disk, _loaders(rows)),
         "kernels": tuple(
             Kernel(
                 release=release,
@@ -168,10 +208,46 @@ def read_kernels(rows: Rows) -> Fields:
                 module_version=info.get((release, "version:")) or None,
                 vermagic=info.get((release, "vermagic:"), "").strip() or None,
                 dmabuf_heaps=heaps[release].endswith("=y") if release in heaps else None,
+                srcversion=info.get((release, "srcversion:")) or None,
+                signed={"yes": True, "no": False}.get(signed.get(release, "")),
+                signer=info.get((release, "signer:")) or None,
+                signing_key=serial_number(info.get((release, "sig_key:"), "")),
             )
             for release in releases
-        )
+        ),
     }
+
+
+def _loaders(rows: Rows) -> Loaders:
+    """What the files of the boot loaders say, sorted by loader."""
+    entries, defaults = [], []
+    for (line,) in rows.take("grub_line", 1):
+        kind, _, rest = line.partition(" ")
+        fields = rest.split("|")
+        if kind == "default":
+            defaults.append(rest)
+        elif kind == "entry" and len(fields) == 4:
+            entries.append(MenuEntry(*fields))
+        else:
+            rows.refuse("grub_line", (line,))
+    environment = dict(line.split("=", 1) for (line,) in rows.take("grub_env", 1) if "=" in line)
+    return Loaders(
+        flavours={flavour: release for release, flavour in _pairs(rows, "flavour")},
+        efi=rows.first("loader"),
+        bootctl=tuple(line for (line,) in rows.take("bootctl", 1)),
+        firmware=next(iter(_pairs(rows, "firmware")), None),
+        grub=Menu(
+            path=rows.first("grub"),
+            entries=tuple(entries),
+            defaults=tuple(defaults),
+            environment=environment,
+            own_menu=rows.flag("grub_custom"),
+            bls=tuple(rows.take("bls_entry", 3)) if rows.flag("bls") else None,
+        ),
+        extlinux=rows.first("extlinux"),
+        extlinux_lines=tuple(line for (line,) in rows.take("extlinux_line", 1)),
+        links=dict(_pairs(rows, "image_link")),
+    )
 
 
 # ---- pci
@@ -267,6 +343,7 @@ def read_driver(rows: Rows) -> Fields:
         "driver": Driver(
             loaded=rows.flag("loaded"),
             version=rows.first("version"),
+            srcversion=rows.first("srcversion"),
             bound=tuple(bdf for (bdf,) in rows.take("bound", 1) if _BDF.fullmatch(bdf)),
             parameters=dict(_pairs(rows, "parameter")),
         )
@@ -312,7 +389,7 @@ def read_nodes(rows: Rows) -> Fields:
 
 
 def read_dkms(rows: Rows) -> Fields:
-    """``dkms``: None where it is not installed."""
+    """``dkms``, None where it is not installed, and ``failed_builds``."""
     absent = rows.flag("absent")
     rows.flag("present")
     builds = []
@@ -325,7 +402,12 @@ def read_dkms(rows: Rows) -> Fields:
     broken = {version for (version,) in rows.take("broken", 1)}
     builds = [build for build in builds if build.version not in broken]
     builds += [DkmsBuild("metis", version, None, None, "broken") for version in sorted(broken)]
-    return {"dkms": None if absent else tuple(builds)}
+    failed = tuple(
+        FailedBuild(version, kernel or None, log, error[:_LONGEST_ERROR].strip())
+        for version, kernel, log, error in rows.take("failed_build", 4)
+        if version and error.strip()
+    )
+    return {"dkms": None if absent else tuple(builds), "failed_builds": failed}
 
 
 def read_accounts(rows: Rows) -> Fields:

@@ -14,12 +14,13 @@ from metis_provision.desired.payloads import host_path
 from metis_provision.desired.state import desired_state, survey_request
 from metis_provision.model.artifact import Concern, DesiredState
 from metis_provision.model.receipt import Receipt, ReceiptFile
-from metis_provision.model.settings import Settings
+from metis_provision.model.settings import Reload, Settings
 from metis_provision.model.survey import (
     Account,
     DkmsBuild,
     Driver,
     FileState,
+    Holder,
     Host,
     Kernel,
     Node,
@@ -243,3 +244,52 @@ def test_the_survey_looks_at_every_path_the_plan_compares() -> None:
     compared = {file.path for file in wanted.files} | {wanted.dkms.conf_path, wanted.dkms.mark_path}
     compared |= {host_path(wanted.dkms.payload), host_path(wanted.runtime), CARD_NAMES}
     assert compared <= set(request.paths)
+
+
+def loaded(version: str, srcversion: str | None = None, **changes: object) -> Survey:
+    """The converged host with 1.6.2 on disk and another version, or the same from other sources, in memory."""
+    disk = Kernel(RELEASE, running=True, headers=True, module_path="/m.ko", module_version="1.6.2", srcversion="AA")
+    driver_now = Driver(loaded=True, version=version, srcversion=srcversion)
+    return replace(converged(), kernels=(disk,), driver=driver_now, **changes)  # type: ignore[arg-type]
+
+
+IF_FREE = SETTINGS.model_copy(update={"reload": Reload.IF_FREE})
+
+
+@pytest.mark.parametrize(("version", "srcversion"), [("1.5.6", None), ("1.6.2", "BB")])
+def test_a_stale_driver_is_loaded_anew_where_it_may(version: str, srcversion: str | None) -> None:
+    stale = loaded(version, srcversion)
+    assert stale.driver_is_stale
+    assert left(stale).card is None
+    change = left(stale, IF_FREE).card
+    assert change is not None
+    assert (change.load, change.reload) == (None, "metis")
+    assert change.reasons == ("load module metis anew: it is not the one on disk",)
+
+
+def test_a_driver_that_is_the_one_on_disk_stays() -> None:
+    assert left(loaded("1.6.2", "AA"), IF_FREE).card is None
+    assert left(loaded("1.6.2"), IF_FREE).card is None
+    gone = replace(loaded("1.5.6"), kernels=(Kernel(RELEASE, running=True, headers=True),))
+    assert gone.driver_is_stale is None
+    assert left(gone, IF_FREE).card is None
+
+
+@pytest.mark.parametrize(
+    "change", [{"holders": (Holder(812, "frigate", "frigate"),)}, {"holders_known": False}], ids=["held", "unknown"]
+)
+def test_nobody_loses_a_card_that_is_or_may_be_held(change: dict[str, object]) -> None:
+    (node,) = converged().nodes or ()
+    held = loaded("1.5.6", nodes=(replace(node, **change),))  # type: ignore[arg-type]
+    assert left(held, IF_FREE).card is None
+
+
+def test_a_driver_about_to_be_replaced_is_loaded_anew_in_the_same_run() -> None:
+    survey = loaded("1.6.2", "AA")
+    mark = desired().dkms
+    assert mark is not None
+    files = {path: state for path, state in survey.files.items() if path != mark.mark_path}
+    change = left(replace(survey, files=files), IF_FREE)
+    assert change.driver is not None
+    assert change.card is not None
+    assert change.card.reload == "metis"
