@@ -213,6 +213,47 @@ def test_a_job_outlives_its_connection_and_is_attached_to(target: Target, tmp_pa
     assert (tmp_path / "runs").read_text() == "started\n"
 
 
+def test_a_step_of_an_earlier_run_is_waited_for_and_shown(target: Target, tmp_path: Path) -> None:
+    assert target.run(commands.wait_command()).stdout == ""
+    script = f"echo started >{tmp_path}/began\nwhile [ ! -e {tmp_path}/go ]; do sleep 0.1; done\necho Setting up it"
+    command, stdin = target.job(script, name="packages")
+    first = target.start(command, stdin=subprocess.PIPE, start_new_session=True)
+    assert first.stdin is not None
+    first.stdin.write(stdin)
+    first.stdin.close()
+    first.stdin = None
+    _wait_for(tmp_path / "began")
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    waiting = target.start(commands.wait_command())
+    assert waiting.stdout is not None
+    assert waiting.stdout.readline() == "attaching to the packages step that is still running\n"
+    assert waiting.poll() is None
+    (tmp_path / "go").touch()
+    out, _ = waiting.communicate(timeout=60)
+    assert (waiting.returncode, out) == (0, "Setting up it\n")
+
+
+@pytest.mark.parametrize("script", ["load.sh", "services.sh", "boot.sh"])
+def test_nothing_is_done_beside_another_run(target: Target, tmp_path: Path, script: str) -> None:
+    config = tmp_path / "config.txt"
+    config.write_text("x")
+    values = {"METIS_INIT": "openrc", "METIS_REMOVE": "no-such-service", "METIS_MODULE": "no-such-module"}
+    values |= {"METIS_CONFIG": str(config), "METIS_WAS": "0", "METIS_DIGEST": "0"}
+    with (tmp_path / "run" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = target.run(commands._with_variables(script, values))
+    assert done.returncode == 1
+    assert done.stderr == "metis-provision: another run is changing this host: wait for it to end, then run again\n"
+
+
+def test_a_reboot_is_not_begun_while_somebody_works(target: Target, tmp_path: Path) -> None:
+    assert target.run(commands.lock_command()).returncode == 0
+    with (tmp_path / "run" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "another run is changing this host" in target.run(commands.lock_command()).stderr
+
+
 def test_a_job_whose_script_was_cut_off_is_not_started(target: Target, tmp_path: Path) -> None:
     command, _ = target.job("echo x")
     done = target.run(command, f"touch {tmp_path}/ran")

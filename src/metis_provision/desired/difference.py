@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from metis_provision.catalog.contract import contract
 from metis_provision.desired.access import CARD_KINDS, VENDOR_RULES
 from metis_provision.desired.config_txt import holds_block
+from metis_provision.desired.past import kernels_of
 from metis_provision.desired.payloads import host_path
 from metis_provision.desired.platforms import platform_of
 from metis_provision.desired.services import service_of
@@ -22,6 +23,7 @@ from metis_provision.model.artifact import (
     Group,
     ImageContent,
     Leftover,
+    LeftoverKind,
     Payload,
     Service,
     User,
@@ -70,7 +72,11 @@ class PastChange:
     @property
     def reasons(self) -> tuple[str, ...]:
         """What will be done, one short phrase each."""
-        return tuple(f"set aside {leftover.path}: {leftover.what}" for leftover in self.leftovers)
+        return _aside(self.leftovers)
+
+
+def _aside(leftovers: tuple[Leftover, ...]) -> tuple[str, ...]:
+    return tuple(f"set aside {leftover.path}: {leftover.what}" for leftover in leftovers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +85,24 @@ class DriverChange:
 
     tree: DkmsModule
     kernels: tuple[str, ...]
+    """The running one first."""
     unpack: bool
     upload: bool
-    without_headers: bool
-    """The running kernel has no headers yet: they come with the packages."""
+    running: str
+    """Release of the running kernel, empty if it could not be read."""
+    without_headers: frozenset[str] = frozenset()
+    """Those of ``kernels`` that have no headers yet: they come with the packages."""
+    strays: tuple[Leftover, ...] = ()
+    """Modules that DKMS did not put there; they go once there is something in their place."""
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """What will be done, one short phrase each."""
         source = (f"put the source of {self.tree.name} {self.tree.version} in place",) if self.unpack else ()
-        after = " (after its headers)" if self.without_headers else ""
-        return (*source, *(f"build for {kernel}{after}" for kernel in self.kernels))
+        return (*source, *(self._build(kernel) for kernel in self.kernels), *_aside(self.strays))
+
+    def _build(self, kernel: str) -> str:
+        return f"build for {kernel}" + (" (after its headers)" if kernel in self.without_headers else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +255,7 @@ def difference(settings: Settings, desired: DesiredState, survey: Survey, receip
     return Difference(
         packages=tuple(name for name in desired.packages if name not in survey.packages),
         files=files,
-        past=_past(desired),
+        past=_past(desired, driver),
         driver=driver,
         card=_card(settings, desired, survey, driver),
         boot=_boot(desired),
@@ -304,8 +317,9 @@ def _lacks_payload(survey: Survey, payload: Payload) -> bool:
     return state is None or state.sha256 != payload.sha256
 
 
-def _past(desired: DesiredState) -> PastChange | None:
-    found = tuple(leftover for leftover in desired.leftovers if leftover.fate is Fate.SET_ASIDE)
+def _past(desired: DesiredState, driver: DriverChange | None) -> PastChange | None:
+    with_driver = driver.strays if driver else ()
+    found = tuple(item for item in desired.leftovers if item.fate is Fate.SET_ASIDE and item not in with_driver)
     return PastChange(found) if found else None
 
 
@@ -314,10 +328,14 @@ def _driver(desired: DesiredState, survey: Survey) -> DriverChange | None:
     if tree is None:
         return None
     unpack = not (_holds(survey, tree.conf_path, tree.conf) and _holds(survey, tree.mark_path, tree.mark))
+    coming = {
+        kernel.release for kernel in survey.kernels if not kernel.headers and _gets_headers(desired, survey, kernel)
+    }
     kernels = tuple(
         kernel.release
         for kernel in sorted(survey.kernels, key=lambda kernel: not kernel.running)
-        if (kernel.headers or kernel.running) and (unpack or not _installed(survey, tree, kernel))
+        if (kernel.headers or kernel.running or kernel.release in coming)
+        and (unpack or not _installed(survey, tree, kernel))
     )
     if not unpack and not kernels:
         return None
@@ -327,8 +345,22 @@ def _driver(desired: DesiredState, survey: Survey) -> DriverChange | None:
         kernels=kernels,
         unpack=unpack,
         upload=unpack and _lacks_payload(survey, tree.payload),
-        without_headers=running is not None and not running.headers,
+        running=running.release if running else "",
+        without_headers=frozenset(coming & set(kernels)),
+        strays=tuple(
+            leftover
+            for leftover in desired.leftovers
+            if (leftover.kind, leftover.fate) == (LeftoverKind.MODULE, Fate.SET_ASIDE)
+            and set(kernels_of((leftover,))) & set(kernels)
+        ),
     )
+
+
+def _gets_headers(desired: DesiredState, survey: Survey, kernel: Kernel) -> bool:
+    """Whether packages that are still to be installed bring the build tree of ``kernel``."""
+    platform = platform_of(survey.host)
+    asked = set(platform.headers_packages(kernel, survey)) if platform else set()
+    return bool(asked & (set(desired.packages) - set(survey.packages)))
 
 
 def _installed(survey: Survey, tree: DkmsModule, kernel: Kernel) -> bool:

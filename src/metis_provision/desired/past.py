@@ -85,10 +85,11 @@ def _sources(past: Past, survey: Survey, tree: DkmsModule | None) -> Iterator[Le
     for source in past.sources:
         what = f"driver source {source.version}" + ("" if source.has_conf else " without a dkms.conf")
         if tree is None or source.path != tree.source_dir:
-            yield _owned(Leftover(source.path, LeftoverKind.SOURCE, what, Fate.SET_ASIDE), source.owner)
+            leftover = Leftover(source.path, LeftoverKind.SOURCE, what, Fate.SET_ASIDE)
+            yield _owned(_still_needed(leftover, source.version, survey), source.owner)
         elif not _is_ours(tree, survey):
             what = f"{what} of another origin, under the version that is wanted"
-            yield _owned(Leftover(source.path, LeftoverKind.SOURCE, what, Fate.SET_ASIDE), source.owner)
+            yield _owned(Leftover(source.path, LeftoverKind.SOURCE, what, Fate.REPLACED), source.owner)
 
 
 def _is_ours(tree: DkmsModule, survey: Survey) -> bool:
@@ -104,7 +105,20 @@ def _builds(past: Past, survey: Survey, tree: DkmsModule | None) -> Iterator[Lef
     for version in sorted(versions - ({tree.version} if tree else set())):
         path = f"/var/lib/dkms/{module}/{version}"
         leftover = Leftover(path, LeftoverKind.BUILD, f"DKMS tree {version}", Fate.SET_ASIDE)
-        yield _owned(leftover, owners.get(version))
+        yield _owned(_still_needed(leftover, version, survey), owners.get(version))
+
+
+def _still_needed(leftover: Leftover, version: str, survey: Survey) -> Leftover:
+    """What another kernel runs on stays as long as nothing can be built in its place."""
+    without = {kernel.release for kernel in survey.kernels if not kernel.headers and not kernel.running}
+    served = [
+        build.kernel
+        for build in survey.dkms or ()
+        if build.version == version and build.kernel in without and build.state.startswith("installed")
+    ]
+    if not served:
+        return leftover
+    return replace(leftover, fate=Fate.LEFT, why=f"it is the driver of kernel {served[0]}, which has no headers")
 
 
 def _modules(past: Past, survey: Survey) -> Iterator[Leftover]:

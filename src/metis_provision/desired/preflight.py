@@ -32,7 +32,7 @@ def _blockers(settings: Settings, survey: Survey, platform: Platform | None) -> 
         shown = datetime.fromtimestamp(host.epoch, UTC).date()
         yield f"the clock says {shown}: set it (timedatectl set-ntp true), or signatures and the card's bring-up fail"
     if settings.driver is DriverSource.DKMS:
-        yield from _build(survey, platform.packages(settings, survey) if platform else ())
+        yield from _build(survey, platform)
     if platform is not None:
         yield from platform.blockers(settings, survey)
     yield from _fixed_gid(settings, survey)
@@ -54,8 +54,8 @@ def _identity(host: Host, platform: Platform | None) -> Iterator[str]:
         )
 
 
-def _build(survey: Survey, packages: tuple[str, ...]) -> Iterator[str]:
-    """``packages`` are what the build needs; room is asked for only while some are missing."""
+def _build(survey: Survey, platform: Platform | None) -> Iterator[str]:
+    """Room is asked for only while the compiler or the running kernel's headers are still to come."""
     host = survey.host
     if host.container is not None:
         yield (
@@ -63,7 +63,8 @@ def _build(survey: Survey, packages: tuple[str, ...]) -> Iterator[str]:
             "set metis_driver = 'none' and metis_cards = 0 for it, and provision its host"
         )
         return
-    if all(name in survey.packages for name in packages):
+    running = survey.running_kernel
+    if platform is not None and platform.tools.dkms in survey.packages and running is not None and running.headers:
         return
     for directory, needed in NEEDED_KIB.items():
         free = host.free_kib.get(directory)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
+from itertools import chain
 
 from metis_provision.catalog.contract import contract
 from metis_provision.desired.difference import (
@@ -25,10 +26,23 @@ from metis_provision.model.artifact import File, LeftoverKind
 from metis_provision.model.receipt import RECEIPT_PATH, Receipt
 from metis_provision.model.survey import Survey
 
+_BEFORE = {
+    "apply.sh": ("take-lock.sh",),
+    "boot.sh": ("take-lock.sh",),
+    "driver.sh": ("set-aside.sh",),
+    "job.sh": ("take-lock.sh", "follow-step.sh"),
+    "load.sh": ("take-lock.sh",),
+    "past.sh": ("set-aside.sh",),
+    "services.sh": ("take-lock.sh",),
+    "wait.sh": ("follow-step.sh",),
+}
+"""The parts that several scripts share, by the script they are put before."""
+
 
 @cache
 def _script(name: str) -> str:
-    return files("metis_provision.operations").joinpath("scripts", name).read_text(encoding="utf-8")
+    scripts = files("metis_provision.operations").joinpath("scripts")
+    return "\n".join(scripts.joinpath(part).read_text(encoding="utf-8") for part in (*_BEFORE.get(name, ()), name))
 
 
 def _with_variables(script: str, variables: Mapping[str, str]) -> str:
@@ -68,15 +82,39 @@ def _file_line(file: File) -> str:
     return f"file {file.mode} {file.owner} {file.group} {file.validator} {file.path} {content}"
 
 
-def job_command(name: str, script: str, progress: str = "p") -> str:
-    """The command that runs ``script`` (given on standard input) detached, or attaches to it."""
+_SHOWN = {
+    "packages": ("^Get:", "^Unpacking", "^Setting up", "^waiting", "^E:", "^W:"),
+    "driver": ("^building", "^Building", "^Installing", "^set aside", "^waiting", "[Ee]rror"),
+    "past": ("^set aside", "^taking"),
+    "initramfs": ("^building", "holds what it must$"),
+}
+_SHOWN["runtime"] = _SHOWN["packages"]
+_OURS = "^metis-provision:"
+
+
+def _progress(patterns: Iterable[str]) -> str:
+    """A sed script that prints lines of a log that match one of ``patterns``."""
+    return ";".join(f"/{pattern}/{{p;d;}}" for pattern in dict.fromkeys((*patterns, _OURS)))
+
+
+def job_command(name: str, script: str) -> str:
+    """The command that runs ``script`` (given on standard input) detached, or attaches to it.
+
+    It shows the lines worth it, all of them for a step that is not known here.
+    """
     key = hashlib.sha256(script.encode()).hexdigest()
+    progress = _progress(_SHOWN[name]) if name in _SHOWN else "p"
     return _with_variables("job.sh", {"METIS_JOB": name, "METIS_KEY": key, "METIS_PROGRESS": progress})
 
 
 def job_input(script: str) -> str:
     """``script`` with the mark that shows it arrived whole."""
     return f"{script.rstrip()}\n# end"
+
+
+def wait_command() -> str:
+    """The command that waits for detached steps of an earlier run, showing what they do."""
+    return _with_variables("wait.sh", {"METIS_PROGRESS": _progress(chain.from_iterable(_SHOWN.values()))})
 
 
 def package_file_job(path: str, sha256: str, install: str) -> str:
@@ -96,6 +134,8 @@ def driver_job(change: DriverChange) -> str:
         "METIS_SHA256": tree.payload.sha256,
         "METIS_CONF": base64.b64encode(tree.conf).decode("ascii"),
         "METIS_KERNELS": " ".join(change.kernels),
+        "METIS_RUNNING": change.running,
+        "METIS_STRAYS": "\n".join(leftover.path for leftover in change.strays),
     }
     return _with_variables("driver.sh", values)
 
@@ -149,7 +189,12 @@ def boot_input(change: BootChange) -> str:
 def reboot_command() -> str:
     """Restart the host a moment after the connection has let go of the command, unless something still works there."""
     how = "if [ -d /run/systemd/system ]; then systemctl reboot; else reboot; fi"
-    return _with_variables("take-lock.sh", {}) + f"setsid sh -c 'sleep 1; {how}' </dev/null >/dev/null 2>&1 &"
+    return f"{lock_command()}\nsetsid sh -c 'sleep 1; {how}' </dev/null >/dev/null 2>&1 &"
+
+
+def lock_command() -> str:
+    """Take the lock of whoever changes the host, or fail because somebody has it."""
+    return _with_variables("take-lock.sh", {}) + "lock_host"
 
 
 def services_command(change: ServicesChange, init: str) -> str:

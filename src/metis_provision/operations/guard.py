@@ -18,6 +18,8 @@ from pyinfra.context import ctx_host, ctx_state
 
 from metis_provision.model.errors import UserError
 from metis_provision.model.text import literal
+from metis_provision.operations import commands
+from metis_provision.operations.harmless import make_echo_harmless
 from metis_provision.operations.outcome import outcome_of
 from metis_provision.operations.view import SurveyFailed, View, forget, view_of
 
@@ -57,8 +59,12 @@ def step(function: Callable[[View], Step]) -> Callable[..., OperationMeta]:
     """
 
     def with_view() -> Step:
-        state = ctx_state.get()
-        view = view_of(state, ctx_host.get())
+        state, host = ctx_state.get(), ctx_host.get()
+        view = view_of(state, host)
+        if state.is_executing and any(job.running for job in view.survey.jobs.values()):
+            # Wanted or not, nothing is done beside it: it may be at the package manager or at the module's files.
+            yield run(commands.wait_command(), "", visible=True)
+            view = view_of(state, host)
         if not view.desired.blockers:
             yield from function(view)
         elif state.is_executing:
@@ -103,6 +109,8 @@ def _run(state: State, host: Host, command: str, stdin: str, visible: bool) -> b
     if stdin:
         arguments["_stdin"] = stdin
     shown = visible or state.print_output
+    if shown:
+        make_echo_harmless()
     try:
         status, output = host.run_shell_command(command, print_output=shown, print_input=state.print_input, **arguments)
     except (OSError, EOFError, SSHException) as error:

@@ -90,6 +90,8 @@ def _in_turn(host: Host, settings: Settings, boot_id: str | None) -> None:
     if present != boot_id:
         logger.info("%shas been rebooted since it was looked at", host.print_prefix)
         return
+    # Before anything is drained: a host that is not told to restart must not be left without its work.
+    _run(host, commands.lock_command())
     if settings.reboot_before is not None:
         logger.info("%smetis_reboot_before: %s", host.print_prefix, settings.reboot_before)
         run_hook("metis_reboot_before", settings.reboot_before, host.name, settings.reboot_timeout)
@@ -186,7 +188,8 @@ def _run(host: Host, command: str, **more: Any) -> tuple[str, ...]:  # noqa: ANN
     except (OSError, EOFError, SSHException) as error:
         raise RebootFailed(f"the connection broke ({error or type(error).__name__}): run again") from error
     if not status:
-        raise RebootFailed("; ".join(output.stderr_lines) or f"the host could not run: {command}")
+        said = (line.removeprefix("metis-provision: ") for line in output.stderr_lines)
+        raise RebootFailed("; ".join(said) or f"the host could not run: {command}")
     return tuple(output.stdout_lines)
 
 

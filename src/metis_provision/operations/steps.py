@@ -16,7 +16,7 @@ from metis_provision.checks.evidence import Evidence
 from metis_provision.desired.difference import FilesChange, ServicesChange
 from metis_provision.desired.payloads import host_path
 from metis_provision.desired.platforms import Platform, platform_of
-from metis_provision.model.artifact import Concern, Fate, Payload
+from metis_provision.model.artifact import Concern, Fate, Leftover, Payload
 from metis_provision.model.errors import UserError
 from metis_provision.model.receipt import PAYLOAD_DIR, Receipt, ReceiptBoot, ReceiptFile, ReceiptPayload
 from metis_provision.model.text import literal
@@ -25,12 +25,6 @@ from metis_provision.operations.guard import Refused, Step, guarded, run, step, 
 from metis_provision.operations.outcome import outcome_of
 from metis_provision.operations.reboot import restart
 from metis_provision.operations.view import View, fresh_view, view_of
-
-_PACKAGES_PROGRESS = "/^Get:/p;/^Unpacking/p;/^Setting up/p;/^E:/p;/^W:/p;/^metis-provision:/p"
-_PAST_PROGRESS = "/^set aside/p;/^taking/p;/^metis-provision:/p"
-_DRIVER_PROGRESS = "/^building/p;/^Building/p;/^Installing/p;/^metis-provision:/p;/[Ee]rror/p"
-
-_INITRAMFS_PROGRESS = "/^building/p;/holds what it must$/p;/^metis-provision:/p"
 
 
 @guarded
@@ -51,26 +45,13 @@ def packages(view: View) -> Step:
     _announce(view, Concern.PACKAGES)
     noted = view.receipt.model_copy(update={"packages": tuple(dict.fromkeys((*view.receipt.packages, *missing)))})
     yield _write_receipt(view, noted)
-    yield _job("packages", "set -e\n" + _platform(view).install_script(missing), _PACKAGES_PROGRESS)
+    yield _job("packages", "set -e\n" + _platform(view).install_script(missing))
 
 
 @step
 def access(view: View) -> Step:
     """Create the group, let the service users in, and write rules and module configuration."""
     yield from _write_files(view, Concern.ACCESS)
-
-
-@step
-def past(view: View) -> Step:
-    """Set aside what other tools and older hands left; say in the plan what stays and why."""
-    _announce_what_stays(view)
-    change = view.difference.past
-    if change is None:
-        return
-    _announce(view, Concern.PAST)
-    gone = dict.fromkeys((*view.receipt.set_aside, *(leftover.path for leftover in change.leftovers)))
-    yield _write_receipt(view, view.receipt.model_copy(update={"set_aside": tuple(gone)}))
-    yield _job("past", commands.past_job(change), _PAST_PROGRESS)
 
 
 @step
@@ -81,7 +62,21 @@ def driver(view: View) -> Step:
         return
     _announce(view, Concern.DRIVER)
     yield from _hand_over(view, change.tree.payload, change.upload)
-    yield _job("driver", commands.driver_job(change), _DRIVER_PROGRESS)
+    if change.strays:
+        yield _note_aside(view_of(ctx_state.get(), ctx_host.get()), change.strays)
+    yield _job("driver", commands.driver_job(change))
+
+
+@step
+def past(view: View) -> Step:
+    """Set aside what other tools and older hands left; say in the plan what stays and why."""
+    _announce_what_stays(view)
+    change = view.difference.past
+    if change is None:
+        return
+    _announce(view, Concern.PAST)
+    yield _note_aside(view, change.leftovers)
+    yield _job("past", commands.past_job(change))
 
 
 @step
@@ -127,7 +122,7 @@ def initramfs(view: View) -> Step:
         _announce(view, Concern.INITRAMFS)
     yield from _write_files(view, Concern.INITRAMFS)
     if change is not None:
-        yield _job("initramfs", commands.initramfs_job(change), _INITRAMFS_PROGRESS)
+        yield _job("initramfs", commands.initramfs_job(change))
 
 
 @step
@@ -140,7 +135,7 @@ def runtime(view: View) -> Step:
     yield from _hand_over(view, change.payload, change.upload)
     path = host_path(change.payload)
     script = commands.package_file_job(path, change.payload.sha256, _platform(view).install_file_script(path))
-    yield _job("runtime", script, _PACKAGES_PROGRESS)
+    yield _job("runtime", script)
 
 
 @step
@@ -206,14 +201,20 @@ def _platform(view: View) -> Platform:
     return platform
 
 
-def _job(name: str, script: str, progress: str) -> FunctionCommand:
-    return run(commands.job_command(name, script, progress), commands.job_input(script), visible=True)
+def _job(name: str, script: str) -> FunctionCommand:
+    return run(commands.job_command(name, script), commands.job_input(script), visible=True)
 
 
 def _write_receipt(view: View, receipt: Receipt) -> FunctionCommand:
     return run(
         commands.apply_command(view.survey), commands.manifest(FilesChange(Concern.PACKAGES), receipt, view.receipt)
     )
+
+
+def _note_aside(view: View, leftovers: tuple[Leftover, ...]) -> FunctionCommand:
+    """Note in the receipt what is about to be set aside."""
+    gone = dict.fromkeys((*view.receipt.set_aside, *(leftover.path for leftover in leftovers)))
+    return _write_receipt(view, view.receipt.model_copy(update={"set_aside": tuple(gone)}))
 
 
 def _hand_over(view: View, payload: Payload, send: bool) -> Step:

@@ -23,6 +23,7 @@ from metis_provision.model.survey import (
     Holder,
     Host,
     Kernel,
+    ModuleFile,
     Node,
     Past,
     PciFunction,
@@ -149,11 +150,43 @@ def test_a_second_kernel_with_headers_is_built_for_and_one_without_is_not() -> N
     more = (
         *good.kernels,
         Kernel("6.16.1-amd64", running=False, headers=True),
-        Kernel("6.17", running=False, headers=False),
+        Kernel("6.1.0-38-amd64", running=False, headers=False),
     )
-    change = left(replace(good, kernels=more)).driver
-    assert change is not None
-    assert (change.kernels, change.unpack, change.upload) == (("6.16.1-amd64",), False, False)
+    found = left(replace(good, kernels=more))
+    assert found.driver is not None
+    assert (found.driver.kernels, found.driver.unpack, found.driver.upload) == (("6.16.1-amd64",), False, False)
+    assert found.packages == ()
+
+
+def test_a_later_kernel_gets_its_headers_and_then_its_build() -> None:
+    good = converged()
+    later = Kernel("6.16.1-amd64", running=False, headers=False)
+    found = left(replace(good, kernels=(*good.kernels, later)))
+    assert found.packages == ("linux-headers-6.16.1-amd64",)
+    assert found.driver is not None
+    assert found.driver.reasons == ("build for 6.16.1-amd64 (after its headers)",)
+    assert set(found.reasons) == {Concern.PACKAGES, Concern.DRIVER}
+
+
+def test_headers_of_a_later_kernel_are_not_asked_of_a_manager_that_would_fail_without_them() -> None:
+    good = converged()
+    later = Kernel("6.16.1-200.fc42.x86_64", running=False, headers=False)
+    fedora = replace(good.host, os_release={"ID": "fedora"})
+    survey = replace(good, host=fedora, kernels=(*good.kernels, later))
+    assert not [name for name in desired_state(SETTINGS, survey).packages if "6.16.1" in name]
+
+
+def test_a_stray_module_goes_with_the_build_that_replaces_it() -> None:
+    good = converged()
+    stray = ModuleFile(f"/lib/modules/{RELEASE}/extra/metis.ko", RELEASE)
+    survey = replace(good, dkms=(), past=Past(modules=(stray,)))
+    found = left(survey)
+    assert found.driver is not None
+    assert [leftover.path for leftover in found.driver.strays] == [stray.path]
+    assert found.past is None
+    alone = left(replace(good, past=Past(modules=(stray,))))
+    assert alone.driver is None
+    assert alone.past is not None
 
 
 @pytest.mark.parametrize("state", ["added", "built", "broken"])

@@ -73,7 +73,7 @@ def test_our_own_rules_are_no_leftovers() -> None:
         (Past(dracut_modules=("/usr/lib/dracut/modules.d/90my-rpi-hardware/module-setup.sh",)), Fate.LEFT),
         (source("/usr/src/metis-1.5.0", conf=False), Fate.SET_ASIDE),
         (source("/usr/src/metis-1.4.16", "metis-dkms"), Fate.LEFT),
-        (source("/usr/src/metis-1.6.2"), Fate.SET_ASIDE),
+        (source("/usr/src/metis-1.6.2"), Fate.REPLACED),
         (Past(modules=(ModuleFile(f"/lib/modules/{KERNEL}/extra/metis.ko", KERNEL),)), Fate.SET_ASIDE),
         (Past(modules=(ModuleFile(f"/lib/modules/{KERNEL}/extra/metis.ko", KERNEL, "kmod-metis"),)), Fate.LEFT),
     ],
@@ -106,6 +106,16 @@ def test_other_versions_in_dkms_go_unless_a_package_brought_them() -> None:
     owned = leftovers(source("/usr/src/metis-1.5.0", "metis-dkms"), dkms=builds)
     assert [fate for _, fate, _ in owned] == [Fate.LEFT, Fate.LEFT]
     assert all("belongs to package metis-dkms" in why for *_, why in owned)
+
+
+def test_the_only_driver_of_a_kernel_that_nothing_can_be_built_for_stays() -> None:
+    other = Kernel("6.1.0-38-amd64", running=False, headers=False)
+    builds = (*(HOST.dkms or ()), DkmsBuild("metis", "1.5.0", other.release, "x86_64", "installed"))
+    found = leftovers(source("/usr/src/metis-1.5.0"), dkms=builds, kernels=(*HOST.kernels, other))
+    assert [fate for _, fate, _ in found] == [Fate.LEFT, Fate.LEFT]
+    assert all("it is the driver of kernel 6.1.0-38-amd64, which has no headers" in why for *_, why in found)
+    with_headers = leftovers(Past(), dkms=builds, kernels=(*HOST.kernels, replace(other, headers=True)))
+    assert [fate for _, fate, _ in with_headers] == [Fate.SET_ASIDE]
 
 
 def test_a_driver_that_is_not_ours_to_install_is_not_ours_to_set_aside() -> None:

@@ -240,7 +240,7 @@ def test_packages_of_a_bare_host(name: str, expected: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("name", "command"),
     [
-        ("debian 13", "--no-install-recommends install -- 'linux-headers-6.1 x' dkms"),
+        ("debian 13", "install_known 'linux-headers-6.1 x' dkms"),
         ("fedora", "install -- 'linux-headers-6.1 x' dkms"),
         ("arch", "pacman -S --needed --noconfirm --noprogressbar -- 'linux-headers-6.1 x' dkms"),
         ("alpine", "add 'linux-headers-6.1 x' dkms"),

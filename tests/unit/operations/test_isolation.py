@@ -134,3 +134,30 @@ def test_a_converged_host_costs_few_remote_commands(
     inventory = write(tmp_path, survey_text, "{}")
     done = run(inventory, *arguments, patch=COUNTED + CONVERGED + patch)
     assert f"CALLS {calls}\n" in done.stderr
+
+
+WAITS = """
+import atexit, sys
+from pyinfra.connectors.fake import FakeConnector
+ran = []
+real_run = FakeConnector.run_shell_command
+def noted(self, command, *arguments, **options):
+    ran.append(str(command))
+    return real_run(self, command, *arguments, **options)
+FakeConnector.run_shell_command = noted
+atexit.register(lambda: print("WAITED", sum("attaching to the" in command for command in ran) > 0, file=sys.stderr))
+"""
+
+
+@pytest.mark.parametrize(
+    ("state", "arguments", "waited"),
+    [("held", ("apply", "-y"), True), ("free", ("apply", "-y"), False), ("held", ("plan",), False)],
+)
+def test_a_step_that_an_earlier_run_left_is_waited_for_wanted_or_not(
+    tmp_path: Path, survey_text: Path, state: str, arguments: tuple[str, ...], waited: bool
+) -> None:
+    left = tmp_path / "survey.txt"
+    left.write_text(survey_text.read_text().replace("\nlock\tfree\n", f"\nlock\t{state}\njob\tpackages\t{state}\n"))
+    assert f"job\tpackages\t{state}" in left.read_text()
+    done = run(write(tmp_path, left, "{}"), *arguments, patch=WAITS + CONVERGED)
+    assert f"WAITED {waited}" in done.stderr

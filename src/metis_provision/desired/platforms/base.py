@@ -77,6 +77,8 @@ class Platform(ABC):
     """What our package of the driver is called, and where there is one, the vendor's too."""
     headers_choices: ClassVar[tuple[str, ...]] = ()
     """Headers that our package of the driver recommends, by the family's own names; the first that exists is taken."""
+    leaves_out_unknown: ClassVar[bool] = False
+    """Whether ``install_script`` goes on without packages that no repository has."""
     example: ClassVar[Example]
     _registry: ClassVar[list[type[Platform]]] = []
 
@@ -99,14 +101,23 @@ class Platform(ABC):
     def packages(self, settings: Settings, survey: Survey) -> tuple[str, ...]:
         """What must be installed before the driver can be built and the runtime can look for its card."""
         wanted = [self.tools.acl] if settings.cards else []
-        running = survey.running_kernel
         if settings.driver is DriverSource.DKMS:
             wanted += [self.tools.dkms, self.tools.kmod]
-            if running is not None and not running.headers:
-                wanted += self.headers_packages(running, survey)
+            for kernel in self._kernels_to_serve(survey):
+                wanted += self.headers_packages(kernel, survey)
         if settings.runtime is not RuntimeSource.NONE:
             wanted += [self.tools.kmod, self.tools.pciutils]
         return tuple(dict.fromkeys(wanted))
+
+    def _kernels_to_serve(self, survey: Survey) -> Iterator[Kernel]:
+        """Kernels without headers that need them: the running one, and those that a reboot may bring.
+
+        Headers of the latter may have left the repositories, which must not keep the running one from its own.
+        """
+        for kernel in survey.kernels:
+            later = self.leaves_out_unknown and may_boot(kernel, survey)
+            if not kernel.headers and (kernel.running or later):
+                yield kernel
 
     def blockers(self, settings: Settings, survey: Survey) -> Iterator[str]:
         """What of this family stands in the way, one sentence each with what to do."""
@@ -163,6 +174,18 @@ def numbered(version: str) -> str:
         )
     suffix = f"_{found['kind']}{found['count']}" if found["kind"] else ""
     return f"{found['numbers']}{suffix}"
+
+
+def may_boot(kernel: Kernel, survey: Survey) -> bool:
+    """Whether the next boot may bring ``kernel``: the loader names it, or it is newer than the running one."""
+    running = survey.running_kernel
+    if survey.next_boot is not None and survey.next_boot.release == kernel.release:
+        return True
+    return running is not None and _numbers(kernel.release) > _numbers(running.release)
+
+
+def _numbers(release: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", release)]
 
 
 def words(packages: tuple[str, ...]) -> str:

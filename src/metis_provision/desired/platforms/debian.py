@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
 from typing import ClassVar
 
 from metis_provision.desired.platforms.base import Example, InitSystem, Platform, names, words
 from metis_provision.model.survey import Generator, Host, Kernel, Survey
 
-_APT = "apt-get -q -y -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 -o APT::Color=0"
 _IMAGE, _HEADERS = "linux-image-", "linux-headers-"
 
 
@@ -29,6 +30,7 @@ class Debian(Platform):
         "linux-headers-arm64",
         "linux-headers",
     )
+    leaves_out_unknown: ClassVar[bool] = True
     example: ClassVar[Example] = Example(
         {"ID": "debian", "VERSION_ID": "13", "PRETTY_NAME": "Debian GNU/Linux 13 (trixie)"},
         {"x86_64": "6.12.63+deb13-amd64", "aarch64": "6.12.63+deb13-arm64"},
@@ -67,18 +69,16 @@ class Debian(Platform):
 
     def install_script(self, packages: tuple[str, ...]) -> str:
         """Lists first: a bare image has none, and an old one names files that are gone."""
-        return (
-            "export DEBIAN_FRONTEND=noninteractive LC_ALL=C\n"
-            f"{_APT} update\n"
-            f"{_APT} --no-install-recommends install -- {words(packages)}\n"
-        )
+        return f"{_apt()}\ninstall_known {words(packages)}\n"
 
     def install_file_script(self, path: str) -> str:
         """Apt takes a path and fetches the dependencies; a downgrade is what a pinned older version means."""
-        return (
-            "export DEBIAN_FRONTEND=noninteractive LC_ALL=C\n"
-            f"{_APT} --no-install-recommends --allow-downgrades install -- {shlex.quote(path)}\n"
-        )
+        return f"{_apt()}\nrun_apt --no-install-recommends --allow-downgrades install -- {shlex.quote(path)}\n"
+
+
+@cache
+def _apt() -> str:
+    return files("metis_provision.desired.platforms").joinpath("apt.sh").read_text(encoding="utf-8")
 
 
 def _special(release: str) -> str | None:

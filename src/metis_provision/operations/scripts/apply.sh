@@ -10,7 +10,6 @@
 set -u
 umask 077
 state=/var/lib/metis-provision
-run=/run/metis-provision
 staged=''
 
 fail() {
@@ -27,12 +26,6 @@ trap discard_staged EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
-
-take_lock() { # whoever works holds a lock alone; a survey that looks at it shares it for a moment
-	while ! flock -n "$1"; do
-		flock -n -s "$1" || return 1
-	done
-}
 
 flush() {
 	sync "$1" 2>/dev/null || sync
@@ -122,9 +115,8 @@ take_back() {
 	fi
 }
 
-mkdir -p "$state/previous" "$run" || fail "$state could not be created: is the file system read-only?"
-exec 9>"$run/lock"
-take_lock 9 || fail "another run is changing this host: wait for it to end, then run again"
+mkdir -p "$state/previous" || fail "$state could not be created: is the file system read-only?"
+lock_host
 
 now=none
 [ ! -f "$state/receipt.json" ] || now=$(digest "$state/receipt.json")

@@ -9,12 +9,11 @@
 set -u
 umask 022
 state=/var/lib/metis-provision
-run=/run/metis-provision
 config=${METIS_CONFIG:?}
 new=$config.metis-new
 previous=$config.metis-previous
 # What the host booted with: the reboot that a change asks for is no longer needed when the contents are back.
-booted=$run/booted-with
+booted=/run/metis-provision/booted-with
 
 fail() {
 	printf 'metis-provision: %s\n' "$*" >&2
@@ -57,11 +56,8 @@ note_what_booted() {
 	printf '%s %s %s\n' "$boot_id" "$METIS_WAS" "$config" >>"$booted"
 }
 
-mkdir -p "$state/previous" "$run" || fail "$state could not be created: is the file system read-only?"
-exec 9>"$run/lock"
-while ! flock -n 9; do # a survey that looks at the lock shares it for a moment
-	flock -n -s 9 || fail "another run is changing this host: wait for it to end, then run again"
-done
+mkdir -p "$state/previous" || fail "$state could not be created: is the file system read-only?"
+lock_host
 
 [ "$(digest "$config")" = "${METIS_WAS:?}" ] || fail "$config changed after it was looked at: run again"
 content=$(cat)

@@ -7,23 +7,15 @@
 # standard input  the POSIX shell to run, its last line "# end"
 set -u
 umask 077
-run=/run/metis-provision
-job=$run/jobs/${METIS_JOB:?}
+job=/run/metis-provision/jobs/${METIS_JOB:?}
 
 fail() {
 	printf 'metis-provision: %s\n' "$*" >&2
 	exit 1
 }
 
-take_lock() { # whoever works holds a lock alone; a survey that looks at it shares it for a moment
-	while ! flock -n "$1"; do
-		flock -n -s "$1" || return 1
-	done
-}
-
 start() {
-	exec 9>"$run/lock"
-	take_lock 9 || fail "another run is changing this host: wait for it to end, then run again"
+	lock_host
 	script=$(cat)
 	case $script in
 	*'
@@ -49,27 +41,6 @@ attach() {
 	cat >/dev/null
 }
 
-show_new_lines() {
-	total=$(wc -l <"$job/log")
-	[ "$total" -gt "$shown" ] || return 1
-	sed -n "$((shown + 1)),${total}p" "$job/log" | sed -n "${METIS_PROGRESS:-p}"
-	shown=$total
-}
-
-follow() {
-	shown=0
-	quiet=0
-	while ! flock -n -s "$job/lock" true; do
-		if show_new_lines; then quiet=0; else quiet=$((quiet + 1)); fi
-		if [ "$quiet" -ge 15 ]; then
-			printf '... the %s step is still working\n' "$METIS_JOB"
-			quiet=0
-		fi
-		sleep 1
-	done
-	show_new_lines
-}
-
 mkdir -p "$job" || fail "$job could not be created"
 exec 8>"$job/lock"
 if take_lock 8; then
@@ -79,7 +50,7 @@ else
 	attach
 fi
 exec 8>&-
-follow
+follow "$job"
 
 [ "$(cat "$job/key" 2>/dev/null)" = "$METIS_KEY" ] ||
 	fail "another run started a different $METIS_JOB step meanwhile: wait for it to end, then run again"

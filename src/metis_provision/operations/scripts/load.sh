@@ -10,6 +10,7 @@ fail() {
 	exit 1
 }
 
+lock_host
 if [ -n "${METIS_MODULE:=}" ]; then
 	said=$(modprobe "$METIS_MODULE" 2>&1) || case $said in
 	*'Key was rejected'*) fail "the kernel refused the module's signature: enrol the signing key, or see docs/secure-boot" ;;

@@ -7,8 +7,6 @@
 # METIS_PATHS     files and directories to keep and remove, one a line
 set -u
 umask 077
-previous=/var/lib/metis-provision/previous
-fresh=''
 
 fail() {
 	printf 'metis-provision: %s\n' "$*" >&2
@@ -16,7 +14,7 @@ fail() {
 }
 
 discard() {
-	[ -z "$fresh" ] || rm -f "$fresh"
+	[ -z "$keeping" ] || rm -f "$keeping"
 }
 trap discard EXIT
 trap 'exit 143' HUP INT TERM
@@ -30,28 +28,6 @@ check() {
 	fail "$1 is none of the places where leftovers are: nothing was set aside"
 }
 
-keep() {
-	fresh=$(mktemp "$previous/.aside-XXXXXX") || fail "nothing can be written to $previous"
-	if [ -d "$1" ]; then
-		tar -c -f "$fresh" -C "${1%/*}" "${1##*/}" || fail "$1 could not be kept under $previous: is the disk full?"
-	else
-		cp -p "$1" "$fresh" || fail "$1 could not be kept under $previous: is the disk full?"
-	fi
-	sum=$(sha256sum <"$fresh") || fail "$1 could not be kept under $previous"
-	sum=${sum%% *}
-	sync "$fresh" 2>/dev/null || sync
-	mv -f "$fresh" "$previous/$sum" || fail "$1 could not be kept under $previous"
-	fresh=''
-	printf '%s %s\n' "$sum" "$1" >>"$previous/index" || fail "$previous/index could not be written"
-}
-
-set_aside() {
-	[ -e "$1" ] || [ -h "$1" ] || return 0
-	keep "$1"
-	rm -rf "$1" || fail "$1 could not be removed"
-	printf 'set aside %s, kept as %s\n' "$1" "$previous/$sum"
-}
-
 take_out_of_dkms() {
 	printf 'taking %s %s out of DKMS\n' "$METIS_MODULE" "$1"
 	# Without its source dkms cannot remove a version, and what is left of it hinders every later kernel.
@@ -59,7 +35,6 @@ take_out_of_dkms() {
 	[ ! -e "/var/lib/dkms/$METIS_MODULE/$1" ] || fail "dkms still has $METIS_MODULE $1"
 }
 
-mkdir -p "$previous" || fail "$previous could not be created: is the file system read-only?"
 while read -r path; do
 	[ -z "$path" ] || check "$path"
 done <<EOT

@@ -43,7 +43,7 @@ with_systemd() {
 
 with_openrc() {
 	for service in ${METIS_REMOVE:=}; do
-		rc-service --ifstarted "$service" stop || fail "$service could not be stopped"
+		rc-service --ifstarted "$service" stop 9>&- || fail "$service could not be stopped"
 		for level in /etc/runlevels/*/"$service"; do
 			[ -h "$level" ] || continue
 			level=${level%/*}
@@ -55,11 +55,12 @@ with_openrc() {
 	done
 	for service in ${METIS_START:=}; do
 		can_run "$service" || continue
-		# A daemon keeps what it inherits, and this connection must end.
-		said=$(rc-service "$service" restart 2>&1 </dev/null) || say_failed "$service" "$said"
+		# A daemon keeps what it inherits, and this connection and the lock must end.
+		said=$(rc-service "$service" restart 2>&1 </dev/null 9>&-) || say_failed "$service" "$said"
 	done
 }
 
+lock_host
 case ${METIS_INIT:?} in
 systemd) with_systemd ;;
 openrc) with_openrc ;;
