@@ -81,9 +81,9 @@ def findings(machine: Machine, **settings: object) -> tuple[int, dict[str, dict[
     return status, {f["code"]: f for f in host["findings"] if f["answer"] not in {"pass", "skip"}}
 
 
-def said(machine: Machine, *command: str, check: bool = True) -> str:
+def said(machine: Machine, *command: str, check: bool = True, timeout: float = 120.0) -> str:
     """What ``command`` prints as root on the machine."""
-    return machine.run(*command, check=check).stdout.strip()
+    return machine.run(*command, check=check, timeout=timeout).stdout.strip()
 
 
 def shell(machine: Machine, script: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:

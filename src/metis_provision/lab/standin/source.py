@@ -68,15 +68,17 @@ Description: stand-in for the Axelera runtime, for virtual cards only
 """
 
 
-def driver_tarball(out_dir: Path, version: str = DRIVER_VERSION) -> Path:
+def driver_tarball(out_dir: Path, version: str = DRIVER_VERSION, before: str = "") -> Path:
     """Write ``axelera-driver-<version>.tar.gz`` into ``out_dir`` and return its path.
 
-    Shaped like the vendor's: ``axelera-driver-<version>/driver/`` with a Makefile, and no dkms.conf.
+    Shaped like the vendor's: ``axelera-driver-<version>/driver/`` with a Makefile, and no dkms.conf. ``before`` is C in
+    front of everything else: with ``#error`` in it the source does not compile, wherever that applies.
     """
     _check_version(version)
     top = f"axelera-driver-{version}"
     source = files("metis_provision.lab.standin").joinpath("driver")
     members = {name: source.joinpath(name).read_bytes() for name in _DRIVER_FILES}
+    members["metis_main.c"] = before.encode() + members["metis_main.c"]
     members["metis_version.h"] = _VERSION_HEADER.format(version=version).encode()
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive:
