@@ -14,12 +14,12 @@ pytestmark = pytest.mark.container
 
 DPKG, LISTS = "/var/lib/dpkg/lock-frontend", "/var/lib/apt/lists/lock"
 # Apt's locks are those of fcntl(2), which a shell cannot take.
-HOLD = (
-    'perl -MFcntl -e \'open(F, ">>", $ARGV[0]) or die; '
-    'fcntl(F, F_SETLK, pack("s s l! l! i", F_WRLCK, 0, 0, 0, 0)) or die; sleep $ARGV[1]\' {lock} {seconds} &\n'
-    "holder=$!\n"
-    'until [ $(wc -l </proc/locks) -gt 0 ] && grep -q " $holder " /proc/locks; do sleep 0.1; done\n'
-)
+HOLD = r"""
+perl -MFcntl -e 'open(F, ">>", $ARGV[0]) or die; my $lock = pack("s s l! l! i", F_WRLCK, 0, 0, 0, 0);
+    fcntl(F, F_SETLK, $lock) or die; $| = 1; print "held\n"; sleep $ARGV[1]' {lock} {seconds} >/tmp/held &
+holder=$!
+until [ -s /tmp/held ]; do kill -0 $holder || exit 1; sleep 0.1; done
+"""
 
 
 @pytest.fixture(params=list(Release))

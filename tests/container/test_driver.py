@@ -228,6 +228,16 @@ def test_a_build_that_was_killed_is_done_again_by_the_next_run(old: DriverHost, 
     assert host.said("ls -A /usr/src | grep '^[.]metis' || :") == ""
 
 
+def test_modules_that_a_power_cut_left_empty_are_built_again(old: DriverHost, tmp_path: Path) -> None:
+    before = old.state()
+    old.said("for file in $(find /lib/modules /var/lib/dkms/metis -name 'metis.ko*'); do : >$file; done")
+    assert "installed" in old.said("dkms status")
+    done = old.run(old.script(tarball(tmp_path), unpack=""))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert old.about(old.kernels[0], "version") == "1.6.2"
+    assert old.state()["tree"] == before["tree"]
+
+
 @pytest.mark.parametrize("place", ["/usr/src", "/var/lib/dkms"])
 def test_a_full_disk_is_said_and_changes_nothing(old: DriverHost, tmp_path: Path, place: str) -> None:
     host = old

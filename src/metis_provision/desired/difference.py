@@ -364,9 +364,13 @@ def _gets_headers(desired: DesiredState, survey: Survey, kernel: Kernel) -> bool
 
 
 def _installed(survey: Survey, tree: DkmsModule, kernel: Kernel) -> bool:
+    """DKMS says so, and the file is there, whole, and the one that it built: a power cut leaves it empty."""
+    if kernel.module_path is None or kernel.vermagic is None:
+        return False
     return any(
         (build.module, build.version, build.kernel) == (tree.name, tree.version, kernel.release)
         and build.state in {"installed", "installed-weak"}
+        and "differences" not in (build.remark or "").lower()
         for build in survey.dkms or ()
     )
 

@@ -56,6 +56,15 @@ BARE = Survey(
 )
 
 
+SERVED = Kernel(
+    RELEASE,
+    running=True,
+    headers=True,
+    module_path=f"/lib/modules/{RELEASE}/updates/dkms/metis.ko",
+    vermagic=f"{RELEASE} SMP preempt mod_unload modversions",
+)
+
+
 def written(*paths: str) -> Receipt:
     entry = ReceiptFile(sha256="0", mode="0644", owner="root", group="root")
     return Receipt(files=dict.fromkeys(paths, entry))
@@ -81,7 +90,7 @@ def converged(settings: Settings = SETTINGS) -> Survey:
     node = Node("/dev/metis-0-1-0", "0000:01:00.0", "metis", "root", "axelera", "0660", links=("/dev/axelera0",))
     return replace(
         BARE,
-        kernels=(Kernel(RELEASE, running=True, headers=True),),
+        kernels=(SERVED,),
         driver=Driver(loaded=True, version="1.6.2"),
         pci=(PciFunction("0000:01:00.0", "1f9d", "1100", "120000"),),
         nodes=(node,),
@@ -156,6 +165,22 @@ def test_a_second_kernel_with_headers_is_built_for_and_one_without_is_not() -> N
     assert found.driver is not None
     assert (found.driver.kernels, found.driver.unpack, found.driver.upload) == (("6.16.1-amd64",), False, False)
     assert found.packages == ()
+
+
+@pytest.mark.parametrize(
+    ("file", "remark"),
+    [
+        ({"module_path": None, "vermagic": None}, None),
+        ({"vermagic": None}, None),
+        ({}, "(Differences between built and installed modules)"),
+    ],
+    ids=["gone", "unreadable", "another"],
+)
+def test_a_module_that_is_not_what_dkms_believes_is_put_back(file: dict[str, None], remark: str | None) -> None:
+    build = DkmsBuild("metis", "1.6.2", RELEASE, "x86_64", "installed", remark)
+    change = left(replace(converged(), kernels=(replace(SERVED, **file),), dkms=(build,))).driver
+    assert change is not None
+    assert (change.kernels, change.unpack) == ((RELEASE,), False)
 
 
 def test_a_later_kernel_gets_its_headers_and_then_its_build() -> None:
