@@ -17,6 +17,7 @@ import pytest
 from metis_provision.lab.card.control import CardControl
 from metis_provision.lab.inventory import host_data
 from metis_provision.lab.machine import Machine
+from metis_provision.lab.topology import FIRST_SLOT
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -117,9 +118,9 @@ def wait_for(condition: Callable[[], bool], what: str = "what was waited for") -
 
 
 @contextmanager
-def fault(machine: Machine, name: str) -> Iterator[Callable[[], object]]:
-    """Switch a fault of the card on; what is yielded switches it off, as the end does anyway."""
-    control = CardControl(machine.card_control)
+def fault(machine: Machine, name: str, slot: str = FIRST_SLOT) -> Iterator[Callable[[], object]]:
+    """Switch a fault of a card on; what is yielded switches it off, as the end does anyway."""
+    control = CardControl(machine.card(slot).control)
     control.fault(name, on=True)
     try:
         yield lambda: control.fault(name, on=False)

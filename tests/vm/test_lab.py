@@ -20,6 +20,7 @@ from metis_provision.lab.machine import Condition, Machine, load, names
 from metis_provision.lab.paths import state_dir
 from metis_provision.lab.process import ProcessRecord, read_record
 from metis_provision.lab.qemu import Acceleration, Toolbox, accelerator_works, toolbox
+from metis_provision.lab.topology import Layout, lay_out
 from metis_provision.model.errors import UserError
 
 LAB = [sys.executable, "-m", "metis_provision.lab"]
@@ -61,7 +62,7 @@ def traces(machine: Machine, processes: list[ProcessRecord]) -> list[str]:
 @pytest.fixture(scope="module")
 def bare(lab: None):
     """A second machine, without a card, beside the first; tests may break it."""
-    made = up(Wish(name="bare", card=None, memory=768, cpus=1))
+    made = up(Wish(name="bare", topology=lay_out(Layout.PLAIN, None), memory=768, cpus=1))
     yield made
     if made.name in names():
         down(made.name)
@@ -75,7 +76,7 @@ def test_the_guest_sees_the_card_at_its_full_link(machine):
 
 
 def test_the_card_process_knows_its_host(machine):
-    assert CardControl(machine.card_control).status()["connected"] is True
+    assert CardControl(machine.card().control).status()["connected"] is True
 
 
 def test_the_guest_is_a_bare_debian(machine):
@@ -148,13 +149,13 @@ def test_the_card_can_be_pulled_and_put_back(machine):
     machine.unplug_card()
     try:
         eventually(lambda: cards(machine) == [], "an empty slot")
-        assert CardControl(machine.card_control).status()["connected"] is False
+        assert CardControl(machine.card().control).status()["connected"] is False
         with pytest.raises(UserError, match="QEMU refuses device_del"):
             machine.unplug_card()
     finally:
         machine.plug_card()
     eventually(lambda: len(cards(machine)) == 1, "the card")
-    assert CardControl(machine.card_control).status()["connected"] is True
+    assert CardControl(machine.card().control).status()["connected"] is True
 
 
 def test_a_reboot_is_another_boot_of_the_same_disk_with_the_card(machine):
@@ -188,8 +189,8 @@ def test_two_machines_at_once_share_nothing(machine, bare):
 
 def test_a_machine_without_a_card_has_an_empty_slot(bare):
     assert cards(bare) == []
-    assert "card" not in bare.processes()
-    with pytest.raises(UserError, match="without a card"):
+    assert list(bare.processes()) == ["qemu"]
+    with pytest.raises(UserError, match="has no card in slot0"):
         bare.unplug_card()
 
 
@@ -202,7 +203,7 @@ def test_ssh_passes_the_exit_code_on(bare):
 
 def test_a_running_machine_is_not_made_again(bare):
     with pytest.raises(UserError, match="running already"):
-        up(Wish(name="bare", card=None))
+        up(Wish(name="bare"))
     assert bare.condition() is Condition.RUNNING
 
 
@@ -289,7 +290,7 @@ def test_kvm_is_refused_where_no_virtual_cpu_runs_on_it(lab):
 
 
 def test_a_card_that_cannot_serve_is_told(lab):
-    with pytest.raises(UserError, match="The virtual card did not start"):
-        up(Wish(name="nocard", card="no-such-profile"))
+    with pytest.raises(UserError, match="The virtual card in slot0 did not start"):
+        up(Wish(name="nocard", topology=lay_out(Layout.PLAIN, "no-such-profile")))
     assert read_record(state_dir() / "nocard" / "qemu.pid") is None
     down("nocard")

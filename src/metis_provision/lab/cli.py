@@ -17,6 +17,7 @@ from metis_provision.lab.card.profiles import PROFILES
 from metis_provision.lab.lifecycle import DEFAULT_NAME, Wish, down, up
 from metis_provision.lab.machine import Machine
 from metis_provision.lab.qemu import Acceleration
+from metis_provision.lab.topology import DEFAULT_CARD, MOST_CARDS, Layout, lay_out
 from metis_provision.model.errors import UserError
 
 Report = dict[str, object]
@@ -28,10 +29,20 @@ def lab() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
 
-@lab.command("up", epilog="Example: metis-provision lab up --name demo")
+@lab.command("up", epilog="Example: metis-provision lab up --name demo --cards 2")
 @click.option("--name", default=DEFAULT_NAME, show_default=True, help="Name of the machine and its host name.")
-@click.option("--card", type=click.Choice(sorted(PROFILES)), default="m2", show_default=True, help="Kind of card.")
-@click.option("--no-card", is_flag=True, help="Leave the card's slot empty for good.")
+@click.option(
+    "--card", type=click.Choice(sorted(PROFILES)), default=DEFAULT_CARD, show_default=True, help="Kind of card."
+)
+@click.option("--cards", type=click.IntRange(1, MOST_CARDS), help="How many; one unless the topology says otherwise.")
+@click.option(
+    "--topology",
+    type=click.Choice([layout.value for layout in Layout]),
+    default=Layout.PLAIN.value,
+    show_default=True,
+    help="plain: each in a port of its own; quad: four behind a switch; slow-bridge: behind a bridge slower than it.",
+)
+@click.option("--no-card", is_flag=True, help="Leave the slots empty for good.")
 @click.option("--memory", type=click.IntRange(512), default=1536, show_default=True, help="Memory in MiB.")
 @click.option("--cpus", type=click.IntRange(1, 64), default=2, show_default=True, help="Virtual CPUs.")
 @click.option(
@@ -47,6 +58,8 @@ def lab() -> None:
 def up_command(
     name: str,
     card: str,
+    cards: int | None,
+    topology: str,
     no_card: bool,
     memory: int,
     cpus: int,
@@ -58,7 +71,7 @@ def up_command(
     """Bring a machine up and wait until it answers."""
     wish = Wish(
         name=name,
-        card=None if no_card else card,
+        topology=lay_out(Layout(topology), None if no_card else card, cards),
         memory=memory,
         cpus=cpus,
         acceleration=Acceleration(accel),
@@ -95,9 +108,10 @@ def list_command(as_json: bool) -> None:
     if not reports:
         click.echo("No machine: metis-provision lab up", err=True)
         return
-    table = Table("machine", "condition", "ssh port", "accel", "card")
+    table = Table("machine", "condition", "ssh port", "accel", "cards")
     for row in reports:
-        table.add_row(*(str(row.get(key, "-")) for key in ("name", "condition", "ssh_port", "acceleration", "card")))
+        cells = (row.get(key, "-") for key in ("name", "condition", "ssh_port", "acceleration"))
+        table.add_row(*map(str, cells), _cards_words(row))
     Console().print(table)
 
 
@@ -115,6 +129,11 @@ def ssh_command(name: str, command: tuple[str, ...]) -> None:
     os.execvp(words[0], words)  # noqa: S606
 
 
+def _cards_words(row: Report) -> str:
+    cards = row.get("cards")
+    return "\n".join(f"{card['slot']}: {card['profile']}" for card in cards) if isinstance(cards, list) else "-"
+
+
 def report(machine: Machine) -> Report:
     """Return what a program may want to know about a machine."""
     return {
@@ -122,7 +141,10 @@ def report(machine: Machine) -> Report:
         "condition": machine.condition().value,
         "ssh_key": str(machine.ssh_key),
         "ssh_known_hosts": str(machine.ssh_known_hosts),
-        "card_control": str(machine.card_control) if machine.card else None,
+        "cards": [
+            {"slot": slot, "profile": profile, "control": str(machine.card(slot).control)}
+            for slot, profile in machine.topology.cards.items()
+        ],
         "qmp": str(machine.qmp),
         "console": str(machine.console),
         "processes": {name: record.pid for name, record in machine.processes().items()},

@@ -30,12 +30,9 @@ def _readable() -> Iterator[Machine]:
 def host_data(machine: Machine) -> dict[str, Any]:
     """Return how pyinfra reaches a machine and what a deploy should make of it."""
     data: dict[str, Any] = {
-        "ssh_hostname": machine.ssh_host,
-        "ssh_port": machine.ssh_port,
-        "ssh_user": machine.ssh_user,
-        "ssh_key": str(machine.ssh_key),
-        "ssh_known_hosts_file": str(machine.ssh_known_hosts),
-        "ssh_strict_host_key_checking": "yes",
+        **machine.ssh.pyinfra_data(),
+        # A host without a card is one whose card is missing.
+        "metis_cards": len(machine.topology.cards) or 1,
         "metis_carrier": "generic",
         "metis_create_users": True,
         "metis_self_test_model": MODEL_PATH,

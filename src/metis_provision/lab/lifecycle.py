@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,9 @@ from metis_provision.lab.payload import check_driver, driver_payload, runtime_pa
 from metis_provision.lab.process import read_record
 from metis_provision.lab.qemu import Acceleration, choose_acceleration, toolbox
 from metis_provision.lab.requirements import missing_requirements, require
+from metis_provision.lab.ssh import make_key
+from metis_provision.lab.starting import start_cards, start_qemu
+from metis_provision.lab.topology import FIRST_SLOT, ONE_CARD, Topology
 from metis_provision.model.errors import ExitCode, UserError
 
 logger = logging.getLogger(__name__)
@@ -35,10 +38,10 @@ LOOK_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What ``lab up`` was asked for; ``memory`` in MiB, ``card`` a profile or None."""
+    """What ``lab up`` was asked for; ``memory`` in MiB."""
 
     name: str = DEFAULT_NAME
-    card: str | None = "m2"
+    topology: Topology = ONE_CARD
     memory: int = 1536
     cpus: int = 2
     acceleration: Acceleration = Acceleration.AUTO
@@ -74,7 +77,7 @@ def _check(wish: Wish) -> None:
     require(missing_requirements())
     check_driver(wish.driver, wish.driver_version)
     # The longest of the socket names.
-    require_socket_path(state_dir() / wish.name / "control.sock")
+    require_socket_path(state_dir() / wish.name / f"{FIRST_SLOT}.control")
 
 
 def _refuse_running(name: str) -> None:
@@ -98,8 +101,8 @@ def _make(wish: Wish, directory: Path) -> Machine:
         )
     )
     logger.info("starting %s (%s, %d MiB, %d CPUs)", wish.name, acceleration, wish.memory, wish.cpus)
-    machines.start_card(machine)
-    machines.start_qemu(machine)
+    start_cards(machine)
+    start_qemu(machine)
     logger.info("waiting for ssh (console: %s)", machine.console)
     machine.wait_for_ssh()
     return machines.save(machine.model_copy(update={"ready": True}))
@@ -108,7 +111,7 @@ def _make(wish: Wish, directory: Path) -> Machine:
 def _settle(wish: Wish, acceleration: Acceleration, image: Path) -> Machine:
     """Choose a port that no other machine has, and write it down before another ``up`` can choose it too."""
     with locked(state_dir()):
-        taken = {machines.load(name).ssh_port for name in machines.names() if machines.has_state(name)}
+        taken = set(_taken_ports())
         return machines.save(
             Machine(
                 name=wish.name,
@@ -116,10 +119,17 @@ def _settle(wish: Wish, acceleration: Acceleration, image: Path) -> Machine:
                 acceleration=acceleration,
                 memory=wish.memory,
                 cpus=wish.cpus,
-                card=wish.card,
+                topology=wish.topology,
                 image=image.name,
             )
         )
+
+
+def _taken_ports() -> Iterator[int]:
+    for name in machines.names():
+        # A state that cannot be read hides no port that is in use: whoever looks for a free one tries it, too.
+        with suppress(UserError):
+            yield machines.load(name).ssh_port
 
 
 def _free_port(taken: set[int]) -> int:
@@ -153,18 +163,12 @@ def copy_disk(image: Path, disk: Path) -> None:
 def _make_keys(machine: Machine) -> None:
     """Make the machine's key pairs, pin its host key, and put its identity into credentials QEMU hands over."""
     host_key = machine.directory / "ssh_host_ed25519_key"
-    for path in (machine.ssh_key, host_key):
-        subprocess.run(
-            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"metis lab {machine.name}", "-f", str(path)],
-            check=True,
-            capture_output=True,
-        )
-    public = host_key.with_suffix(".pub").read_text()
+    comment = f"metis lab {machine.name}"
+    login, public = (make_key(path, comment) for path in (machine.ssh_key, host_key))
     machine.ssh_known_hosts.write_text(f"[{machine.ssh_host}]:{machine.ssh_port} {public}")
     credentials = machine.directory / "credentials"
     credentials.mkdir()
-    login = machine.ssh_key.with_suffix(".pub").read_bytes()
-    files = tmpfiles(login, host_key.read_bytes(), public.encode())
+    files = tmpfiles(login.encode(), host_key.read_bytes(), public.encode())
     (credentials / "files").write_text(
         f"io.systemd.credential.binary:tmpfiles.extra={base64.b64encode(files.encode()).decode()}"
     )
@@ -184,6 +188,17 @@ def tmpfiles(login: bytes, host_key: bytes, host_key_public: bytes) -> str:
 
 def _file(path: str, mode: str, owner: str, content: bytes) -> str:
     return f"f~ {path} {mode} {owner} - {base64.b64encode(content).decode()}"
+
+
+def rewire(machine: Machine, topology: Topology) -> Machine:
+    """Cut the power and return the machine, started again with the same disk and other cards; UserError as ``up``."""
+    with _held(machine.name):
+        _end_processes(machine.directory)
+        machine = machines.save(machine.model_copy(update={"topology": topology, "ready": False}))
+        start_cards(machine)
+        start_qemu(machine)
+        machine.wait_for_ssh()
+        return machines.save(machine.model_copy(update={"ready": True}))
 
 
 def down(name: str) -> None:
@@ -209,11 +224,11 @@ def _held(name: str) -> Iterator[None]:
 
 
 def _end_processes(directory: Path) -> None:
-    """End QEMU before its card: the guest then never sees a card die."""
-    for record in ("qemu.pid", "card.pid"):
-        if (process := read_record(directory / record)) is not None:
+    """End QEMU before its cards: the guest then never sees a card die. Every record counts, whoever wrote it."""
+    for record in sorted(directory.glob("*.pid"), key=lambda path: path.name != "qemu.pid"):
+        if (process := read_record(record)) is not None:
             process.terminate()
-            (directory / record).unlink()
+            record.unlink()
 
 
 def _empty(directory: Path) -> None:

@@ -2,40 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import re
-import shlex
-import socket
 import subprocess
-import sys
 import time
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from metis_provision.controller.locking import is_locked
-from metis_provision.lab.card.control import CardControl
 from metis_provision.lab.paths import state_dir
 from metis_provision.lab.payload import Payload
-from metis_provision.lab.process import START_SECONDS, ProcessRecord, read_record, start_recorded
-from metis_provision.lab.qemu import (
-    CARD_DEVICE,
-    Acceleration,
-    MachineShape,
-    card_arguments,
-    qemu_arguments,
-    toolbox,
-)
+from metis_provision.lab.pcie import card_device, card_id
+from metis_provision.lab.process import ProcessRecord, read_record
+from metis_provision.lab.qemu import Acceleration
 from metis_provision.lab.qmp import Qmp
+from metis_provision.lab.ssh import SshTarget
+from metis_provision.lab.starting import last_lines, start_qemu
+from metis_provision.lab.topology import FIRST_SLOT, Topology
 from metis_provision.model.errors import ExitCode, UserError
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 """A machine's name is a host name and a directory too."""
 STATE_FILE = "machine.json"
-STATE_VERSION = 1
+STATE_VERSION = 2
+"""Of the state file; 1 had one card at most."""
 BOOT_SECONDS = 600.0
 """Twenty seconds on an idle machine without KVM; many guests on few CPUs take their time."""
-CONSOLE_LINES = 12
 _BOOT_ID = ("cat", "/proc/sys/kernel/random/boot_id")
 
 
@@ -46,11 +41,39 @@ class Condition(StrEnum):
     STARTING = "starting"
     UNFINISHED = "its start did not finish"
     QEMU_ENDED = "QEMU has ended"
-    CARD_ENDED = "the card process has ended"
+    CARD_ENDED = "a card process has ended"
+
+
+@dataclass(frozen=True, slots=True)
+class CardFiles:
+    """What belongs to the card of one slot: the socket QEMU connects to, the one for ``CardControl``, its process."""
+
+    slot: str
+    directory: Path
+
+    @property
+    def socket(self) -> Path:
+        """The socket between QEMU and the card process."""
+        return self.directory / f"{self.slot}.sock"
+
+    @property
+    def control(self) -> Path:
+        """The control socket of the card process."""
+        return self.directory / f"{self.slot}.control"
+
+    @property
+    def record(self) -> Path:
+        """Which process the card is."""
+        return self.directory / f"{self.slot}.pid"
+
+    @property
+    def log(self) -> Path:
+        """What the card process had to say."""
+        return self.directory / f"{self.slot}.log"
 
 
 class Machine(BaseModel):
-    """A machine's state file; ``memory`` in MiB, ``card`` the profile of its card, None for a host without one.
+    """A machine's state file; ``memory`` in MiB.
 
     ``ready`` is set once ssh has answered; a machine without it is being started, or its start has failed.
     """
@@ -65,7 +88,7 @@ class Machine(BaseModel):
     acceleration: Acceleration
     memory: int
     cpus: int
-    card: str | None
+    topology: Topology
     image: str
     ready: bool = False
     driver: Payload | None = None
@@ -102,28 +125,21 @@ class Machine(BaseModel):
         return self.directory / "qmp.sock"
 
     @property
-    def card_socket(self) -> Path:
-        """The socket between QEMU and the card process."""
-        return self.directory / "card.sock"
-
-    @property
-    def card_control(self) -> Path:
-        """The control socket of the card process, for ``CardControl``."""
-        return self.directory / "control.sock"
-
-    @property
     def qemu_record(self) -> Path:
         """Which process QEMU is."""
         return self.directory / "qemu.pid"
 
-    @property
-    def card_record(self) -> Path:
-        """Which process the card is."""
-        return self.directory / "card.pid"
+    def card(self, slot: str = FIRST_SLOT) -> CardFiles:
+        """Return what belongs to the card of a slot; UserError for a slot that has none."""
+        if slot not in self.topology.cards:
+            slots = ", ".join(self.topology.cards) or "none"
+            raise UserError(f"Machine {self.name} has no card in {slot} (slots with a card: {slots}).")
+        return CardFiles(slot, self.directory)
 
     def processes(self) -> dict[str, ProcessRecord]:
-        """Return the recorded processes by name, alive or not; QEMU first."""
-        found = {"qemu": read_record(self.qemu_record), "card": read_record(self.card_record)}
+        """Return the recorded processes, alive or not: QEMU first, then the cards by their slots."""
+        records = {"qemu": self.qemu_record} | {slot: self.card(slot).record for slot in self.topology.cards}
+        found = {name: read_record(path) for name, path in records.items()}
         return {name: record for name, record in found.items() if record is not None}
 
     def ended(self) -> Condition | None:
@@ -131,9 +147,7 @@ class Machine(BaseModel):
         alive = {name for name, record in self.processes().items() if record.is_alive()}
         if "qemu" not in alive:
             return Condition.QEMU_ENDED
-        if self.card is not None and "card" not in alive:
-            return Condition.CARD_ENDED
-        return None
+        return None if self.topology.cards.keys() <= alive else Condition.CARD_ENDED
 
     def condition(self) -> Condition:
         """Return what has become of the machine."""
@@ -141,47 +155,18 @@ class Machine(BaseModel):
             return unfinished(self.name)
         return self.ended() or Condition.RUNNING
 
-    def ssh_command(self, *command: str, batch: bool = False) -> list[str]:
-        """Return the ssh command line for this machine; it trusts the pinned host key alone.
+    @property
+    def ssh(self) -> SshTarget:
+        """How its user is reached."""
+        return SshTarget(self.name, self.ssh_host, self.ssh_port, self.ssh_user, self.ssh_key, self.ssh_known_hosts)
 
-        With ``batch`` ssh never asks anything. ``command`` is one string per argument of ssh, which joins them by
-        spaces for the remote shell.
-        """
-        options = {
-            "IdentitiesOnly": "yes",
-            "StrictHostKeyChecking": "yes",
-            "GlobalKnownHostsFile": "/dev/null",
-            "UserKnownHostsFile": f'"{self.ssh_known_hosts}"',
-            "ServerAliveInterval": "15",
-            "LogLevel": "ERROR",
-            **({"BatchMode": "yes", "ConnectTimeout": "30"} if batch else {}),
-        }
-        flags = [argument for name, value in options.items() for argument in ("-o", f"{name}={value}")]
-        where = ["-i", str(self.ssh_key), "-p", str(self.ssh_port), "-l", self.ssh_user]
-        # Settings of the person who runs this have no say in how the lab's machines are reached.
-        return ["ssh", "-F", "/dev/null", *flags, *where, self.ssh_host, *command]
+    def ssh_command(self, *command: str, batch: bool = False) -> list[str]:
+        """Return the command line of ``SshTarget.command``."""
+        return self.ssh.command(*command, batch=batch)
 
     def run(self, *command: str, check: bool = True, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
-        """Run ``command``, one word per argument, as root in the guest.
-
-        With ``check``, UserError if it fails; UserError too if it takes more than ``timeout`` seconds.
-        """
-        words = shlex.join(command)
-        try:
-            result = subprocess.run(
-                self.ssh_command(words, batch=True),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=timeout,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise UserError(f"On {self.name}, {words} took more than {timeout:.0f} s.", ExitCode.FAILED) from error
-        if check and result.returncode:
-            last = (result.stderr.strip() or result.stdout.strip() or "no output").splitlines()[-1]
-            raise UserError(f"On {self.name}, {words} failed ({result.returncode}): {last}", ExitCode.FAILED)
-        return result
+        """Run ``command`` in the guest, as ``SshTarget.run`` does."""
+        return self.ssh.run(*command, check=check, timeout=timeout)
 
     def boot_id(self) -> str:
         """Return what names the guest's present boot."""
@@ -196,7 +181,7 @@ class Machine(BaseModel):
         while time.monotonic() < deadline:
             if (ended := self.ended()) is not None:
                 raise UserError(self._did_not_come(ended.value), ExitCode.FAILED)
-            if _greets(self.ssh_host, self.ssh_port):
+            if self.ssh.greets():
                 answer = self.run(*_BOOT_ID, check=False)
                 if answer.returncode == 0 and answer.stdout.strip() != other_than:
                     return answer.stdout.strip()
@@ -204,10 +189,8 @@ class Machine(BaseModel):
         raise UserError(self._did_not_come(f"no answer by ssh within {timeout:.0f} s"), ExitCode.FAILED)
 
     def _did_not_come(self, reason: str) -> str:
-        lines = (
-            last_lines(self.console) + last_lines(self.directory / "qemu.log") + last_lines(self.directory / "card.log")
-        )
-        told = "".join(f"\n    {line}" for line in lines)
+        logs = [self.console, self.directory / "qemu.log", *(self.card(slot).log for slot in self.topology.cards)]
+        told = "".join(f"\n    {line}" for log in logs for line in last_lines(log))
         return (
             f"Machine {self.name} did not come up: {reason}. Its console ({self.console}) and its logs end with:{told}"
         )
@@ -220,98 +203,27 @@ class Machine(BaseModel):
         return self.wait_for_ssh(other_than=before, timeout=timeout)
 
     def power_cycle(self, timeout: float = BOOT_SECONDS) -> str:
-        """Cut the power, restore it, and return the new boot id. What the guest had not written is lost."""
+        """Cut the power, restore it, and return the new boot id; every card is in its slot again.
+
+        What the guest had not written is lost.
+        """
         if (record := read_record(self.qemu_record)) is not None:
             record.terminate()
         start_qemu(self)
         return self.wait_for_ssh(timeout=timeout)
 
-    def unplug_card(self) -> None:
-        """Take the card out of its slot; returns when the guest has let go of it."""
-        self._require_card()
+    def unplug_card(self, slot: str = FIRST_SLOT) -> None:
+        """Take a card out of its slot; returns when the guest has let go of it."""
+        device = card_id(self.card(slot).slot)
         with Qmp(self.qmp) as qemu:
-            qemu.execute("device_del", {"id": CARD_DEVICE})
-            qemu.wait_event("DEVICE_DELETED", device=CARD_DEVICE)
+            qemu.execute("device_del", {"id": device})
+            qemu.wait_event("DEVICE_DELETED", device=device)
 
-    def plug_card(self) -> None:
-        """Put the card back; the guest finds it a moment later."""
-        self._require_card()
+    def plug_card(self, slot: str = FIRST_SLOT) -> None:
+        """Put a card back; the guest finds it a moment later."""
+        device = card_device(self.topology, slot, self.card(slot).socket)
         with Qmp(self.qmp) as qemu:
-            qemu.execute("device_add", card_arguments(self.card_socket))
-
-    def _require_card(self) -> None:
-        if self.card is None:
-            raise UserError(f"Machine {self.name} was made without a card: bring one up without --no-card.")
-
-
-def _greets(host: str, port: int) -> bool:
-    """Return whether an ssh server speaks.
-
-    That the port accepts means nothing, QEMU does so from the start. A connection kept open until the guest is there
-    would be answered late, because QEMU repeats its knocking ever more rarely; that the guest's sshd bars nobody who
-    only knocks is a setting of the image.
-    """
-    try:
-        with socket.create_connection((host, port), timeout=2.0) as stream:
-            return stream.recv(4) == b"SSH-"
-    except OSError:
-        return False
-
-
-def last_lines(path: Path, count: int = CONSOLE_LINES) -> list[str]:
-    """Return the last lines of a log that hold anything; none if there is no log."""
-    try:
-        text = path.read_text(errors="replace")
-    except FileNotFoundError:
-        return []
-    return [line.rstrip() for line in text.splitlines() if line.strip()][-count:]
-
-
-def start_card(machine: Machine) -> None:
-    """Start the card process and wait until it serves."""
-    if machine.card is None:
-        return
-    command = [
-        *(sys.executable, "-m", "metis_provision.lab.card", "--profile", machine.card),
-        *("--socket", str(machine.card_socket), "--control", str(machine.card_control)),
-    ]
-    log = machine.directory / "card.log"
-    process = start_recorded(command, machine.card_record, log)
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.is_alive():
-        if machine.card_control.exists():
-            CardControl(machine.card_control).status()
-            return
-        time.sleep(0.05)
-    raise UserError(f"The virtual card did not start: {' '.join(last_lines(log, 1)) or 'no output'}", ExitCode.FAILED)
-
-
-def start_qemu(machine: Machine) -> None:
-    """Start QEMU and wait until it takes commands."""
-    tools = toolbox()
-    shape = MachineShape(
-        name=machine.name,
-        memory=machine.memory,
-        cpus=machine.cpus,
-        acceleration=machine.acceleration,
-        ssh_port=machine.ssh_port,
-        disk=machine.disk,
-        console=machine.console,
-        qmp=machine.qmp,
-        credentials=tuple(sorted((machine.directory / "credentials").iterdir())),
-        card=machine.card_socket if machine.card else None,
-    )
-    command = [*tools.qemu, *qemu_arguments(shape, tools.loader)]
-    log = machine.directory / "qemu.log"
-    process = start_recorded(command, machine.qemu_record, log, tools.environment)
-    deadline = time.monotonic() + START_SECONDS
-    while process.is_alive() and time.monotonic() < deadline:
-        try:
-            with Qmp(machine.qmp):
-                return
-        except UserError:
-            time.sleep(0.05)
-    raise UserError(f"QEMU did not start: {' '.join(last_lines(log, 2)) or 'no output'}", ExitCode.FAILED)
+            qemu.execute("device_add", device)
 
 
 def save(machine: Machine) -> Machine:
@@ -327,18 +239,27 @@ def load(name: str) -> Machine:
     """Return the machine of that name; UserError if there is none or its state is damaged."""
     path = state_dir() / name / STATE_FILE
     try:
-        machine = Machine.model_validate_json(path.read_text())
+        text = path.read_text()
     except FileNotFoundError as error:
         known = ", ".join(names()) or "none"
         raise UserError(
             f"There is no machine {name} (there are: {known}): metis-provision lab up --name {name}"
         ) from error
-    except ValidationError as error:
-        reason = error.errors()[0]
+    try:
+        _refuse_other_version(text)
+        return Machine.model_validate_json(text)
+    except ValueError as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         raise UserError(
-            f"The state in {path} cannot be read ({reason['msg']}): metis-provision lab down --name {name}"
+            f"The state in {path} cannot be read ({reason}): metis-provision lab down --name {name}"
         ) from error
-    return machine
+
+
+def _refuse_other_version(text: str) -> None:
+    state = json.loads(text)
+    version = state.get("version") if isinstance(state, dict) else None
+    if version != STATE_VERSION:
+        raise ValueError(f"written by another version of the lab: its format is {version}, not {STATE_VERSION}")
 
 
 def names() -> list[str]:

@@ -16,14 +16,13 @@ from pathlib import Path
 from metis_provision.lab.apt import read_apt_setup
 from metis_provision.lab.bootstrap import bootstrap, mmdebstrap_command
 from metis_provision.lab.cache import obtain
+from metis_provision.lab.pcie import Device
 from metis_provision.model.errors import ExitCode, UserError
 
 logger = logging.getLogger(__name__)
 
 OLDEST_QEMU = (10, 1)
 """The first release with vfio-user-pci (QEMU's ChangeLog 10.1)."""
-CARD_DEVICE = "card0"
-CARD_PORT = "rp0"
 PROGRAM = "qemu-system-x86_64"
 
 TOOLS_RELEASE = "trixie"
@@ -73,7 +72,7 @@ class Toolbox:
 
 @dataclass(frozen=True, slots=True)
 class MachineShape:
-    """What of a machine shows in QEMU's arguments; ``memory`` in MiB, ``card`` None for a host without one."""
+    """What of a machine shows in QEMU's arguments; ``memory`` in MiB, ``bus`` in the order of PCI addresses."""
 
     name: str
     memory: int
@@ -84,7 +83,7 @@ class MachineShape:
     console: Path
     qmp: Path
     credentials: tuple[Path, ...]
-    card: Path | None
+    bus: tuple[Device, ...]
 
 
 def qemu_version(text: str) -> tuple[int, int] | None:
@@ -219,18 +218,8 @@ def _environment(tools: Toolbox) -> dict[str, str] | None:
     return {"PATH": "/usr/bin:/bin", **tools.environment}
 
 
-def card_arguments(socket: Path) -> dict[str, object]:
-    """Return the card as QMP's device_add and QEMU's -device want it."""
-    return {
-        "driver": "vfio-user-pci",
-        "id": CARD_DEVICE,
-        "bus": CARD_PORT,
-        "socket": {"type": "unix", "path": str(socket)},
-    }
-
-
 def qemu_arguments(shape: MachineShape, loader: Path) -> list[str]:
-    """Return the arguments of a machine: q35, one Gen3 x4 root port for the card, user-mode network, QMP."""
+    """Return the arguments of a machine: q35, user-mode network, QMP, then the bus."""
     kvm = shape.acceleration is Acceleration.KVM
     arguments = [
         *("-name", shape.name, "-no-user-config", "-nodefaults", "-display", "none"),
@@ -253,10 +242,9 @@ def qemu_arguments(shape: MachineShape, loader: Path) -> list[str]:
         *("-device", "virtio-net-pci,netdev=net,romfile="),
         *("-chardev", f"file,id=console,path={shape.console},append=on", "-serial", "chardev:console"),
         *("-chardev", f"socket,id=qmp,path={shape.qmp},server=on,wait=off", "-mon", "chardev=qmp,mode=control"),
-        *("-device", f"pcie-root-port,id={CARD_PORT},chassis=1,slot=1,x-speed=8,x-width=4"),
     ]
     for credential in shape.credentials:
         arguments += ["-smbios", f"type=11,path={credential}"]
-    if shape.card is not None:
-        arguments += ["-device", json.dumps(card_arguments(shape.card))]
+    for device in shape.bus:
+        arguments += ["-device", json.dumps(device)]
     return arguments

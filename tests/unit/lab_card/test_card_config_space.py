@@ -62,7 +62,7 @@ def test_link_is_that_of_the_contract(space):
 
 
 def test_a_narrow_link_is_seen_in_the_status_alone(space):
-    space.train_link(1)
+    space.train_link(1, 3)
     assert (space.link_width, space.link_speed) == (1, 3)
     assert word(space, cs.LNKCAP) >> 4 & 0x3F == 4
 

@@ -8,7 +8,9 @@ from fake_host import BUFFER, RAM_ADDRESS, RAM_SIZE, FakeHost, Refused
 
 from metis_provision.catalog.contract import contract
 from metis_provision.lab.card import config_space, registers
-from metis_provision.lab.card.device import REGION_BAR0, REGION_BAR2, REGION_CONFIG
+from metis_provision.lab.card.device import REGION_BAR0, REGION_BAR2, REGION_CONFIG, MetisCard
+from metis_provision.lab.card.memory import GuestMemory
+from metis_provision.lab.card.profiles import ANY_PORT, PROFILES, Port
 from metis_provision.lab.card.protocol import Command
 from metis_provision.lab.card.registers import Bar0, Board, Opcode, State, Status
 
@@ -254,3 +256,14 @@ def test_status_counts_what_went_over_the_bus(host):
         "dma_read_bytes": 2 * registers.JOB_SIZE + 64 + 8,
         "dma_written_bytes": 2 * registers.COMPLETION_SIZE + 8 * 4,
     }
+
+
+@pytest.mark.parametrize(
+    ("port", "width", "speed"), [(Port(2, 2), 2, 2), (Port(1, 16), 4, 1), (Port(5, 1), 1, 3), (ANY_PORT, 4, 3)]
+)
+def test_a_link_trains_to_the_least_of_both_ends(port, width, speed):
+    card = MetisCard(PROFILES["m2"], GuestMemory(), lambda vector: None, port)
+    assert (card.config.link_width, card.config.link_speed) == (width, speed)
+    assert card.config.read(config_space.LNKCAP, 1) == b"\x43"
+    card.set_fault("narrow-link", on=True)
+    assert (card.config.link_width, card.config.link_speed) == (1, speed)

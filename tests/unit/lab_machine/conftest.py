@@ -8,6 +8,7 @@ from metis_provision.lab import machine as machines
 from metis_provision.lab.machine import Machine
 from metis_provision.lab.paths import state_dir
 from metis_provision.lab.qemu import Acceleration
+from metis_provision.lab.topology import ONE_CARD
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +28,7 @@ def make_machine():
             "acceleration": Acceleration.TCG,
             "memory": 1024,
             "cpus": 2,
-            "card": "m2",
+            "topology": ONE_CARD,
             "image": "0" * 20,
             "ready": True,
         }

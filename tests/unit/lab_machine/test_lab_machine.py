@@ -19,21 +19,26 @@ from metis_provision.lab.__main__ import main
 from metis_provision.lab.cli import lab
 from metis_provision.lab.inventory import lab_hosts
 from metis_provision.lab.lifecycle import Wish, copy_disk, down, tmpfiles, up
-from metis_provision.lab.machine import Condition, last_lines
+from metis_provision.controller.locking import locked
+from metis_provision.lab.machine import Condition
 from metis_provision.lab.paths import require_socket_path, state_dir
 from metis_provision.lab.payload import Payload
 from metis_provision.lab.process import start_recorded
+from metis_provision.lab.ssh import SshTarget
+from metis_provision.lab.starting import last_lines
+from metis_provision.lab.topology import Layout, lay_out
 from metis_provision.model.errors import UserError
 from metis_provision.model.settings import settings_mistakes
 
 DIGEST = "a" * 64
+EMPTY = lay_out(Layout.PLAIN, None)
 
 
 @pytest.fixture
 def started(make_machine):
     """A machine whose processes are stand-ins that only wait."""
     machine = make_machine()
-    for record in (machine.qemu_record, machine.card_record):
+    for record in (machine.qemu_record, machine.card().record):
         start_recorded(["sleep", "1000"], record, machine.directory / "log")
     yield machine
     for process in machine.processes().values():
@@ -55,7 +60,7 @@ def test_a_machine_with_both_processes_runs(started):
     assert started.condition() is Condition.RUNNING
 
 
-@pytest.mark.parametrize(("victim", "condition"), [("qemu", Condition.QEMU_ENDED), ("card", Condition.CARD_ENDED)])
+@pytest.mark.parametrize(("victim", "condition"), [("qemu", Condition.QEMU_ENDED), ("slot0", Condition.CARD_ENDED)])
 def test_a_process_that_was_killed_is_noticed(started, victim, condition):
     os.kill(started.processes()[victim].pid, signal.SIGKILL)
     while started.processes()[victim].is_alive():
@@ -70,8 +75,8 @@ def test_a_state_from_before_a_reboot_of_the_host_is_stale(make_machine):
 
 
 def test_a_machine_without_a_card_needs_no_card_process(started):
-    started.processes()["card"].terminate()
-    assert started.model_copy(update={"card": None}).condition() is Condition.RUNNING
+    started.processes()["slot0"].terminate()
+    assert started.model_copy(update={"topology": EMPTY}).condition() is Condition.RUNNING
 
 
 def test_a_start_that_goes_on_and_one_that_was_cut_short(make_machine):
@@ -229,7 +234,7 @@ def test_a_guest_that_ends_while_it_boots_is_told_with_its_last_words(make_machi
 
 
 def test_a_guest_that_never_answers_is_told(started, monkeypatch):
-    monkeypatch.setattr(machines, "_greets", lambda host, port: False)
+    monkeypatch.setattr(SshTarget, "greets", lambda target: False)
     with pytest.raises(UserError, match="no answer by ssh within 0 s"):
         started.wait_for_ssh(timeout=0.1)
 
@@ -239,10 +244,33 @@ def test_no_log_has_no_last_lines(tmp_path):
 
 
 def test_the_card_of_a_machine_without_one(make_machine):
-    machine = make_machine(card=None)
+    machine = make_machine(topology=EMPTY)
     for move in (machine.unplug_card, machine.plug_card):
-        with pytest.raises(UserError, match="without a card"):
+        with pytest.raises(UserError, match=r"has no card in slot0 \(slots with a card: none\)"):
             move()
+
+
+def test_each_card_has_files_of_its_own(make_machine):
+    machine = make_machine(topology=lay_out(Layout.PLAIN, "m2", 2))
+    assert machine.card() == machine.card("slot0")
+    assert machine.card("slot1").control == machine.directory / "slot1.control"
+    with pytest.raises(UserError, match=r"no card in slot2 \(slots with a card: slot0, slot1\)"):
+        machine.card("slot2")
+
+
+def test_one_dead_card_of_two_is_noticed(started):
+    two = started.model_copy(update={"topology": lay_out(Layout.PLAIN, "m2", 2)})
+    assert two.condition() is Condition.CARD_ENDED
+
+
+def test_a_state_of_another_version_can_be_taken_down(started):
+    path = started.directory / machines.STATE_FILE
+    path.write_text(json.dumps({**json.loads(path.read_text()), "version": 1, "card": "m2"}))
+    with pytest.raises(UserError, match=r"its format is 1, not 2\): metis-provision lab down --name demo"):
+        machines.load("demo")
+    processes = started.processes()
+    down("demo")
+    assert not any(process.is_alive() for process in processes.values())
 
 
 def test_a_socket_path_that_is_too_long(tmp_path):

@@ -88,7 +88,6 @@ class ConfigSpace:
         self._data = bytearray(CONFIG_SIZE)
         self._writable = bytearray(CONFIG_SIZE)
         self._clearable = bytearray(CONFIG_SIZE)
-        self._link_speed = link_speed
         self._add_header(identity, bar_sizes)
         self._add_express(link_width, link_speed)
         self._add_msi(msi_vectors)
@@ -160,9 +159,9 @@ class ConfigSpace:
         """Return to the state after power-on."""
         self._data[:] = self._power_on
 
-    def train_link(self, width: int) -> None:
-        """Report a link of ``width`` lanes in LnkSta."""
-        struct.pack_into("<H", self._data, LNKSTA, self._link_speed | width << 4)
+    def train_link(self, width: int, speed: int) -> None:
+        """Report a link of ``width`` lanes at a PCI Express generation in LnkSta."""
+        struct.pack_into("<H", self._data, LNKSTA, speed | width << 4)
 
     @property
     def link_width(self) -> int:

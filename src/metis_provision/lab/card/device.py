@@ -18,7 +18,7 @@ from metis_provision.lab.card.compute import Matrix, matrix, multiply
 from metis_provision.lab.card.config_space import ConfigSpace, Identity
 from metis_provision.lab.card.faults import Behaviour, behaviour_under
 from metis_provision.lab.card.memory import DmaError
-from metis_provision.lab.card.profiles import Profile
+from metis_provision.lab.card.profiles import ANY_PORT, Port, Profile
 from metis_provision.lab.card.registers import Bar0, Opcode, State, Status
 
 REGION_BAR0 = 0
@@ -91,9 +91,12 @@ class Job:
 class MetisCard:
     """A card: configuration space, two BARs, one job at a time."""
 
-    def __init__(self, profile: Profile, memory: Memory, interrupt: Callable[[int], None]) -> None:
-        """Power the card on; ``interrupt`` raises one MSI vector."""
+    def __init__(
+        self, profile: Profile, memory: Memory, interrupt: Callable[[int], None], port: Port = ANY_PORT
+    ) -> None:
+        """Power the card on below ``port``; ``interrupt`` raises one MSI vector."""
         self.profile = profile
+        self.port = port
         self.counters = Counters()
         self.config = ConfigSpace(
             Identity(),
@@ -141,7 +144,8 @@ class MetisCard:
 
     def _follow_faults(self) -> None:
         self._behaviour = behaviour_under(self._faults)
-        self.config.train_link(self._behaviour.link_width or self.profile.link_width)
+        width = min(self._behaviour.link_width or self.profile.link_width, self.profile.link_width, self.port.lanes)
+        self.config.train_link(width, min(self.profile.link_speed, self.port.generation))
 
     def status(self) -> dict[str, object]:
         """Return what the control socket reports, ready for JSON."""

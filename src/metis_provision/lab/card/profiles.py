@@ -21,6 +21,17 @@ class Profile:
     temperatures: tuple[int, int, int, int, int] = (35000, 34000, 35000, 34000, 35000)
 
 
+@dataclass(frozen=True, slots=True)
+class Port:
+    """What the port above a card can do; a link trains to the least of its two ends."""
+
+    generation: int
+    lanes: int
+
+
+ANY_PORT = Port(generation=5, lanes=16)
+"""A port that is no slower than any card."""
+
 PROFILES: dict[str, Profile] = {
     profile.name: profile
     for profile in (

@@ -14,7 +14,7 @@ from metis_provision.lab.card import control
 from metis_provision.lab.card.connection import Connection, Disconnected, InterruptLines
 from metis_provision.lab.card.device import MetisCard
 from metis_provision.lab.card.memory import GuestMemory
-from metis_provision.lab.card.profiles import Profile
+from metis_provision.lab.card.profiles import ANY_PORT, Port, Profile
 from metis_provision.model.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class ControlClient:
 class CardServer:
     """A card and its two sockets."""
 
-    def __init__(self, profile: Profile, vfio_path: Path, control_path: Path) -> None:
+    def __init__(self, profile: Profile, vfio_path: Path, control_path: Path, port: Port = ANY_PORT) -> None:
         """Make the sockets; once the control socket accepts, the other one does too."""
         self._vfio = ListeningSocket(vfio_path, backlog=1)
         try:
@@ -111,7 +111,7 @@ class CardServer:
             raise
         self._memory = GuestMemory()
         self._lines = InterruptLines()
-        self.card = MetisCard(profile, self._memory, self._lines.raise_msi)
+        self.card = MetisCard(profile, self._memory, self._lines.raise_msi, port)
         self._client: Connection | None = None
         self._selector = selectors.DefaultSelector()
         self._stopping, self._stop = socket.socketpair()

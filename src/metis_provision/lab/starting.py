@@ -1,0 +1,82 @@
+"""Starting the processes of a lab machine: a card for each slot that has one, then QEMU."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from metis_provision.lab.card.control import CardControl
+from metis_provision.lab.pcie import bus_devices
+from metis_provision.lab.process import START_SECONDS, start_recorded
+from metis_provision.lab.qemu import MachineShape, qemu_arguments, toolbox
+from metis_provision.lab.qmp import Qmp
+from metis_provision.model.errors import ExitCode, UserError
+
+if TYPE_CHECKING:
+    from metis_provision.lab.machine import CardFiles, Machine
+
+CONSOLE_LINES = 12
+
+
+def start_cards(machine: Machine) -> None:
+    """Start a process for each card and wait until all of them serve."""
+    for slot in machine.topology.cards:
+        _start_card(machine, machine.card(slot))
+
+
+def _start_card(machine: Machine, card: CardFiles) -> None:
+    slot = machine.topology.slots[card.slot]
+    command = [
+        *(sys.executable, "-m", "metis_provision.lab.card", "--profile", str(slot.card)),
+        *("--socket", str(card.socket), "--control", str(card.control)),
+        *("--port-generation", str(slot.link.generation), "--port-lanes", str(slot.link.lanes)),
+    ]
+    process = start_recorded(command, card.record, card.log)
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.is_alive():
+        if card.control.exists():
+            CardControl(card.control).status()
+            return
+        time.sleep(0.05)
+    said = " ".join(last_lines(card.log, 1)) or "no output"
+    raise UserError(f"The virtual card in {card.slot} did not start: {said}", ExitCode.FAILED)
+
+
+def start_qemu(machine: Machine) -> None:
+    """Start QEMU with every card in its slot and wait until it takes commands."""
+    tools = toolbox()
+    sockets = {slot: machine.card(slot).socket for slot in machine.topology.cards}
+    shape = MachineShape(
+        name=machine.name,
+        memory=machine.memory,
+        cpus=machine.cpus,
+        acceleration=machine.acceleration,
+        ssh_port=machine.ssh_port,
+        disk=machine.disk,
+        console=machine.console,
+        qmp=machine.qmp,
+        credentials=tuple(sorted((machine.directory / "credentials").iterdir())),
+        bus=tuple(bus_devices(machine.topology, sockets)),
+    )
+    command = [*tools.qemu, *qemu_arguments(shape, tools.loader)]
+    log = machine.directory / "qemu.log"
+    process = start_recorded(command, machine.qemu_record, log, tools.environment)
+    deadline = time.monotonic() + START_SECONDS
+    while process.is_alive() and time.monotonic() < deadline:
+        try:
+            with Qmp(machine.qmp):
+                return
+        except UserError:
+            time.sleep(0.05)
+    raise UserError(f"QEMU did not start: {' '.join(last_lines(log, 2)) or 'no output'}", ExitCode.FAILED)
+
+
+def last_lines(path: Path, count: int = CONSOLE_LINES) -> list[str]:
+    """Return the last lines of a log that hold anything; none if there is no log."""
+    try:
+        text = path.read_text(errors="replace")
+    except FileNotFoundError:
+        return []
+    return [line.rstrip() for line in text.splitlines() if line.strip()][-count:]
