@@ -1,4 +1,4 @@
-"""The provisioned disk in other boxes: two cards, one of them behind a slow bridge; four on one board; an NPU beside."""
+"""The provisioned disk in other boxes: two cards, one behind a slow bridge; four on one board; an NPU beside them."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def cards_on_the_bus(evidence: Evidence) -> Iterator[Outcome]:
         others = [text for function in evidence.pci if (text := _instead(function))]
         yield failed(
             short=f"{len(cards)} of {expected}",
-            found=_count(len(cards)) if cards else "No card",
+            found=f"{_count(len(cards))} ({_names(cards)})" if cards else "No card",
             expected=expected,
             others=f"; found instead: {', '.join(others)}" if others else "",
         )

@@ -141,7 +141,7 @@ def _cards() -> Iterator[Case]:
     yield Case("METIS-101", "no bus at all", evidence(pci=()), FAIL, "No card on the bus")
     yield Case("METIS-101", "bus unread", evidence(pci=None), UNKNOWN, "PCI bus could not be read")
     one_of_two = replace(HEALTHY, settings=settings(cards=2))
-    yield Case("METIS-101", "one of two", one_of_two, FAIL, "1 card on the bus, 2 expected")
+    yield Case("METIS-101", "one of two", one_of_two, FAIL, f"1 card ({CARD} 1f9d:1100) on the bus, 2 expected")
     dead = card(vendor="16c3", device="abcd", class_code="ff0000")
     yield Case("METIS-101", "half dead", only(dead), FAIL, f"found instead: {CARD} 16c3:abcd")
     synopsys_port = port("0000:00:00.0", vendor="16c3", device="abcd")
