@@ -8,7 +8,7 @@ from fake_host import BUFFER, RAM_ADDRESS, RAM_SIZE, FakeHost, Refused
 
 from metis_provision.catalog.contract import contract
 from metis_provision.lab.card import config_space, registers
-from metis_provision.lab.card.device import REGION_BAR0, REGION_BAR2, REGION_CONFIG, MetisCard
+from metis_provision.lab.card.device import REGION_BAR0, REGION_BAR2, REGION_CONFIG, MetisCard, Throttle
 from metis_provision.lab.card.memory import GuestMemory
 from metis_provision.lab.card.profiles import ANY_PORT, PROFILES, Port
 from metis_provision.lab.card.protocol import Command
@@ -126,6 +126,9 @@ def test_loaded_weights_are_in_the_memory_window(host):
         ({"opcode": Opcode.SET_CLOCK, "value": 500}, Status.BAD_VALUE),
         ({"opcode": Opcode.SET_MVM, "value": 0}, Status.BAD_VALUE),
         ({"opcode": Opcode.SET_MVM, "value": 101}, Status.BAD_VALUE),
+        ({"opcode": Opcode.SET_THROTTLE, "value": 85 << 16 | 85 << 8 | 40}, Status.BAD_VALUE),
+        ({"opcode": Opcode.SET_THROTTLE, "value": 85 << 16 | 5 << 8 | 0}, Status.BAD_VALUE),
+        ({"opcode": Opcode.SET_THROTTLE, "value": 201 << 16 | 5 << 8 | 40}, Status.BAD_VALUE),
     ],
 )
 def test_jobs_the_card_refuses(host, job, status):
@@ -267,3 +270,29 @@ def test_a_link_trains_to_the_least_of_both_ends(port, width, speed):
     assert card.config.read(config_space.LNKCAP, 1) == b"\x43"
     card.set_fault("narrow-link", on=True)
     assert (card.config.link_width, card.config.link_speed) == (1, speed)
+
+
+def test_throttling_is_off_until_it_is_set_and_after_every_reset(host):
+    assert host.register(Bar0.SW_THROTTLE) == 0
+    assert host.run(Opcode.SET_THROTTLE, value=85 << 16 | 5 << 8 | 40) == Status.OK
+    assert host.register(Bar0.SW_THROTTLE) == 85 << 16 | 5 << 8 | 40
+    assert host.card.status()["throttle"] == {"threshold": 85, "hysteresis": 5, "percent": 40}
+    assert host.register(Bar0.MVM_PERCENT) == 100
+    host.card.reset()
+    assert host.register(Bar0.SW_THROTTLE) == 0
+
+
+def test_a_card_above_its_threshold_runs_at_the_limit(host):
+    assert host.run(Opcode.SET_MVM, value=80) == Status.OK
+    assert host.run(Opcode.SET_THROTTLE, value=30 << 16 | 5 << 8 | 40) == Status.OK
+    assert host.register(Bar0.MVM_PERCENT) == 40
+    assert host.run(Opcode.SET_THROTTLE, value=30 << 16 | 5 << 8 | 90) == Status.OK
+    assert host.register(Bar0.MVM_PERCENT) == 80
+
+
+@pytest.mark.parametrize(
+    ("millidegrees", "held", "holds"),
+    [(85000, False, False), (85001, False, True), (81000, True, True), (80000, True, False)],
+)
+def test_throttling_ends_only_when_the_card_is_cooler(millidegrees, held, holds):
+    assert Throttle(85, 5, 40).holds(millidegrees, held) is holds

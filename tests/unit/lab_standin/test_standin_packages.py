@@ -187,6 +187,10 @@ def test_a_driver_without_a_device(host):
         ("axdevice", "--set-clock", "fast"),
         ("axdevice", "--set-clock", "900"),
         ("axdevice", "--set-mvm-limitation", "0"),
+        *(
+            ("axdevice", f"--set-sw-throttling={wrong}")
+            for wrong in ("85", "85:5", "85:5:0", "85:85:40", "201:5:40", "1:0:4x")
+        ),
         ("axdevice", "--device", "-1"),
         ("axrunmodel",),
         ("axrunmodel", "a.json", "b.json"),

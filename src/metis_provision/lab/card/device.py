@@ -32,6 +32,7 @@ VECTOR_OF: dict[int, int] = {
     Opcode.MULTIPLY: reg.VECTOR_KERNEL,
     Opcode.SET_CLOCK: reg.VECTOR_MESSAGE,
     Opcode.SET_MVM: reg.VECTOR_MESSAGE,
+    Opcode.SET_THROTTLE: reg.VECTOR_MESSAGE,
 }
 # A driver may store to any register; only these reach the card, the rest of the block is read-only.
 WRITABLE_REGISTERS = frozenset({Bar0.DOORBELL, Bar0.ABORT})
@@ -88,6 +89,31 @@ class Job:
         return cls(*values) if magic == reg.JOB_MAGIC else None
 
 
+@dataclass(frozen=True, slots=True)
+class Throttle:
+    """Software throttling: above ``threshold`` MVM runs at ``percent``, until the card is ``hysteresis`` cooler."""
+
+    threshold: int  # degrees Celsius, the last two the same way
+    hysteresis: int
+    percent: int
+
+    @classmethod
+    def parse(cls, value: int) -> Throttle | None:
+        """Return what a job asks for, None if the card would not take it."""
+        found = cls(value >> 16, value >> 8 & 0xFF, value & 0xFF)
+        fine = found.hysteresis < found.threshold <= reg.HIGHEST_THRESHOLD and 1 <= found.percent <= 100
+        return found if fine else None
+
+    @property
+    def packed(self) -> int:
+        """As the register shows it."""
+        return self.threshold << 16 | self.hysteresis << 8 | self.percent
+
+    def holds(self, millidegrees: int, held: bool) -> bool:
+        """Whether it holds a card of that temperature, which it did or did not until now."""
+        return millidegrees > 1000 * (self.threshold - (self.hysteresis if held else 0))
+
+
 class MetisCard:
     """A card: configuration space, two BARs, one job at a time."""
 
@@ -122,6 +148,8 @@ class MetisCard:
         self._weights: Matrix | None = None
         self._clock_mhz = reg.CLOCKS_MHZ[-1]
         self._mvm_percent = 100
+        self._throttle: Throttle | None = None
+        self._throttled = False
         self._state = State.IDLE
         self._rung = False
         self._follow_faults()
@@ -158,7 +186,8 @@ class MetisCard:
             "bus_master": self.config.bus_master,
             "host_announced": self._host_buffer() is not None,
             "clock_mhz": self._clock_mhz,
-            "mvm_percent": self._mvm_percent,
+            "mvm_percent": self._mvm(),
+            "throttle": None if self._throttle is None else asdict(self._throttle),
             "counters": asdict(self.counters),
         }
 
@@ -209,7 +238,8 @@ class MetisCard:
             Bar0.MEMORY_MIB: self.profile.memory_mib,
             Bar0.BOARD: self.profile.board,
             Bar0.CLOCK_MHZ: self._clock_mhz,
-            Bar0.MVM_PERCENT: self._mvm_percent,
+            Bar0.MVM_PERCENT: self._mvm(),
+            Bar0.SW_THROTTLE: 0 if self._throttle is None else self._throttle.packed,
             Bar0.STATE: self._state,
             **dict(zip(temperatures, self.profile.temperatures, strict=True)),
         }
@@ -276,11 +306,20 @@ class MetisCard:
                 self._clock_mhz = job.value
             case Opcode.SET_MVM if 1 <= job.value <= 100:
                 self._mvm_percent = job.value
-            case Opcode.SET_CLOCK | Opcode.SET_MVM:
+            case Opcode.SET_THROTTLE if throttle := Throttle.parse(job.value):
+                self._throttle = throttle
+            case Opcode.SET_CLOCK | Opcode.SET_MVM | Opcode.SET_THROTTLE:
                 return Status.BAD_VALUE
             case _:
                 return Status.BAD_OPCODE
         return Status.OK
+
+    def _mvm(self) -> int:
+        """MVM in percent as it is now: what was set, or less while throttling holds the card."""
+        if self._throttle is None:
+            return self._mvm_percent
+        self._throttled = self._throttle.holds(max(self.profile.temperatures), self._throttled)
+        return min(self._mvm_percent, self._throttle.percent) if self._throttled else self._mvm_percent
 
     def _load(self, job: Job) -> Status:
         limit = range(1, reg.MAX_DIMENSION + 1)

@@ -79,6 +79,7 @@ class Bar0(IntEnum):
     TEMP_CORE1 = 0xC28
     TEMP_CORE2 = 0xC2C
     TEMP_CORE3 = 0xC30
+    SW_THROTTLE = 0xC34  # threshold << 16 | hysteresis << 8 | percent, zero until somebody sets it
     STATE = 0xC38
     DOORBELL = 0xC40  # a write of any value starts the job in the host buffer
     ABORT = 0xC44  # a write of any value forgets the job that runs
@@ -107,6 +108,7 @@ class Opcode(IntEnum):
     MULTIPLY = 2  # cols int8 from `input`, rows little-endian int32 to `output`
     SET_CLOCK = 3  # `value` in MHz
     SET_MVM = 4  # `value` in percent
+    SET_THROTTLE = 5  # `value` as in Bar0.SW_THROTTLE
 
 
 class Status(IntEnum):
@@ -138,6 +140,8 @@ DATA = 0x1000
 
 MAX_DIMENSION = 1024
 CORES = 4
+HIGHEST_THRESHOLD = 200
+"""Degrees Celsius; what cards come with, and above what they can reach."""
 CLOCKS_MHZ = (100, 200, 400, 600, 700, 800)
 
 

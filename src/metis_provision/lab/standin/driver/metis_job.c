@@ -89,6 +89,7 @@ static unsigned int vector_of(u32 opcode)
 		return METIS_VECTOR_DMA_READ;
 	case METIS_OP_SET_CLOCK:
 	case METIS_OP_SET_MVM:
+	case METIS_OP_SET_THROTTLE:
 		return METIS_VECTOR_MESSAGE;
 	default:
 		return METIS_VECTOR_KERNEL;

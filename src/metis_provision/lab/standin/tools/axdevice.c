@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* STAND-IN for the vendor's axdevice: lists virtual cards and sets their clock and MVM limit. */
+/* STAND-IN for the vendor's axdevice: lists virtual cards and sets their clock, MVM limit and throttling. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,12 +8,13 @@
 
 #include "standin.h"
 
-enum { OPTION_VERSION = 256, OPTION_HELP, OPTION_CLOCK, OPTION_MVM };
+enum { OPTION_VERSION = 256, OPTION_HELP, OPTION_CLOCK, OPTION_MVM, OPTION_THROTTLE };
 
 static const struct option long_options[] = {
 	{ "device", required_argument, NULL, 'd' },
 	{ "set-clock", required_argument, NULL, OPTION_CLOCK },
 	{ "set-mvm-limitation", required_argument, NULL, OPTION_MVM },
+	{ "set-sw-throttling", required_argument, NULL, OPTION_THROTTLE },
 	{ "version", no_argument, NULL, OPTION_VERSION },
 	{ "help", no_argument, NULL, OPTION_HELP },
 	{ NULL, 0, NULL, 0 },
@@ -24,11 +25,12 @@ struct wishes {
 	long device;
 	long clock;
 	long mvm;
+	long throttle;
 };
 
 static int usage(FILE *to, int code)
 {
-	fputs("usage: axdevice [--device N] [--set-clock MHZ] [--set-mvm-limitation PERCENT]\n"
+	fputs("usage: axdevice [--device N] [--set-clock MHZ] [--set-mvm-limitation PERCENT] [--set-sw-throttling=T:H:L]\n"
 	      "Without arguments lists the cards of this host. Stand-in of the metis-provision lab.\n",
 	      to);
 	return code;
@@ -71,7 +73,8 @@ static bool serve(int index, const struct device *device, const struct wishes *w
 	} else if (info.magic != METIS_BLOCK_MAGIC) {
 		printf("Device %d: %s board_type=unknown (not responding)\n", index, device->label);
 	} else if (set(index, fd, METIS_OP_SET_CLOCK, wishes->clock) &&
-		   set(index, fd, METIS_OP_SET_MVM, wishes->mvm) && !ioctl(fd, METIS_IOC_INFO, &info)) {
+		   set(index, fd, METIS_OP_SET_MVM, wishes->mvm) &&
+		   set(index, fd, METIS_OP_SET_THROTTLE, wishes->throttle) && !ioctl(fd, METIS_IOC_INFO, &info)) {
 		print_card(index, device, &info);
 		fine = true;
 	}
@@ -84,6 +87,21 @@ static bool number_option(const char *name, long low, long high, long *value)
 	if (parse_number(optarg, low, high, value))
 		return true;
 	fprintf(stderr, "axdevice: %s takes a number from %ld to %ld, not '%s'\n", name, low, high, optarg);
+	return false;
+}
+
+/* Above T degrees Celsius MVM at L percent, until H degrees cooler; packed as the card keeps it. */
+static bool throttle_option(long *value)
+{
+	unsigned int threshold, hysteresis, percent;
+	char rest;
+
+	if (sscanf(optarg, "%3u:%3u:%3u%c", &threshold, &hysteresis, &percent, &rest) == 3 &&
+	    threshold <= METIS_HIGHEST_THRESHOLD && hysteresis < threshold && percent >= 1 && percent <= 100) {
+		*value = threshold << 16 | hysteresis << 8 | percent;
+		return true;
+	}
+	fprintf(stderr, "axdevice: --set-sw-throttling takes T:H:L, for example 85:5:40, not '%s'\n", optarg);
 	return false;
 }
 
@@ -105,6 +123,9 @@ static int parse(int argc, char **argv, struct wishes *wishes)
 		case OPTION_MVM:
 			fine = number_option("--set-mvm-limitation", 1, 100, &wishes->mvm);
 			break;
+		case OPTION_THROTTLE:
+			fine = throttle_option(&wishes->throttle);
+			break;
 		case OPTION_VERSION:
 			puts("axdevice " STANDIN_VERSION " (stand-in)");
 			return EXIT_FINE;
@@ -121,7 +142,7 @@ static int parse(int argc, char **argv, struct wishes *wishes)
 
 int main(int argc, char **argv)
 {
-	struct wishes wishes = { .device = -1, .clock = -1, .mvm = -1 };
+	struct wishes wishes = { .device = -1, .clock = -1, .mvm = -1, .throttle = -1 };
 	struct device devices[MAX_DEVICES];
 	int code = parse(argc, argv, &wishes);
 	int count, index;
