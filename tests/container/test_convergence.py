@@ -8,11 +8,15 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from metis_provision.lab.containers import Container, Release, start_container
+from metis_provision.lab.container_images import USER, Init, Release
+from metis_provision.lab.containers import Container, open_ssh, start_container
+from metis_provision.lab.ssh import make_key
+from metis_provision.model.errors import UserError
 
 pytestmark = pytest.mark.container
 
@@ -53,26 +57,79 @@ def three(containers: None) -> Iterator[list[Container]]:
         container.remove()
 
 
-def test_a_container_is_converged_and_then_left_alone(container: Container, tmp_path: Path) -> None:
-    container.run("useradd", "-r", "frigate")
-    hosts = inventory(tmp_path, {container.pyinfra_name: {**FILES_ONLY}})
+KINDS = [(Release.DEBIAN_12, Init.SYSTEMD), (Release.DEBIAN_13, Init.SYSTEMD), (Release.DEBIAN_13, Init.OPENRC)]
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a host is reached: by which connector, and as whom."""
+
+    name: str
+    ssh: bool
+    user: str = "root"
+
+    def data(self, container: Container, keys: Path) -> tuple[str, dict[str, object]]:
+        """The host's name and its data in an inventory."""
+        if not self.ssh:
+            return container.pyinfra_name, {**FILES_ONLY}
+        target = replace(open_ssh(container, keys), user=self.user)
+        sudo = {} if self.user == "root" else {"_sudo": True}
+        return "host", {**FILES_ONLY, **target.pyinfra_data(), **sudo}
+
+
+WAYS = (Way("podman-root", ssh=False), Way("ssh-root", ssh=True), Way("ssh-sudo", ssh=True, user=USER))
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: f"{kind[0]}-{kind[1]}")
+def fresh(request: pytest.FixtureRequest, containers: None) -> Iterator[Container]:
+    """A fresh container of each kind."""
+    made = start_container(*request.param)
+    yield made
+    made.remove()
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+def test_a_container_is_converged_and_then_left_alone(fresh: Container, way: Way, tmp_path: Path) -> None:
+    fresh.run("useradd", "-r", "frigate")
+    name, data = way.data(fresh, tmp_path)
+    hosts = inventory(tmp_path, {name: data})
     first = pyinfra(hosts, "-y")
     assert first.returncode == 0, first.stdout + first.stderr
     assert " green" in first.stdout
-    assert container.run("stat", "-c", "%U:%G %a", RULES).stdout == "root:root 644\n"
-    assert "axelera" in container.run("id", "-Gn", "frigate").stdout.split()
-    assert container.run("getent", "passwd", "hass", check=False).returncode == 2
+    assert fresh.run("stat", "-c", "%U:%G %a", RULES).stdout == "root:root 644\n"
+    assert "axelera" in fresh.run("id", "-Gn", "frigate").stdout.split()
+    assert fresh.run("getent", "passwd", "hass", check=False).returncode == 2
     again = pyinfra(hosts, "-y", "-vv")
     assert again.returncode == 0
     hosts_total, success, error, unchanged = next(
         line for line in again.stderr.splitlines() if "Grand total" in line
     ).split()[2:]
     assert (success, error, unchanged) == ("-", "-", hosts_total)
-    assert len(re.findall(r"^\[@podman/[0-9a-f]+\] +>>> ", again.stderr, re.MULTILINE)) == 2
+    assert len(re.findall(rf"^\[{re.escape(name)[:20]}[0-9a-f]*\] +>>> ", again.stderr, re.MULTILINE)) == 2
     plan = pyinfra(hosts, "--dry")
     rows = [line.split()[-2:] for line in plan.stderr.splitlines() if line.strip().startswith("Metis | ")]
     assert rows
     assert all(row == ["-", "-"] for row in rows)
+
+
+def test_a_user_without_sudo_asked_for_is_refused_by_ssh_too(container: Container, tmp_path: Path) -> None:
+    name, data = Way("ssh-plain", ssh=True, user=USER).data(container, tmp_path)
+    refused = pyinfra(inventory(tmp_path, {name: {**data, "_sudo": False}}), "-y")
+    assert refused.returncode == 1
+    assert "not as root: use pyinfra's --sudo" in refused.stderr
+    assert container.run("ls", RULES, check=False).returncode != 0
+
+
+def test_a_host_that_shows_another_key_is_not_entered(container: Container, tmp_path: Path) -> None:
+    target = open_ssh(container, tmp_path)
+    (tmp_path / "other").mkdir()
+    other = make_key(tmp_path / "other" / "key", "another host")
+    target.known_hosts.write_text(f"[127.0.0.1]:{target.port} {other}")
+    refused = pyinfra(inventory(tmp_path, {"host": {**FILES_ONLY, **target.pyinfra_data()}}), "-y")
+    assert refused.returncode == 1
+    assert container.run("ls", RULES, check=False).returncode != 0
+    with pytest.raises(UserError, match="Host key verification failed"):
+        target.run("true")
 
 
 def test_udev_itself_accepts_the_rules(container: Container, tmp_path: Path) -> None:

@@ -10,18 +10,15 @@ import json
 import resource
 import secrets
 import shlex
-import shutil
 import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
-from metis_provision.lab.apt import KEYRING, AptSetup, local_certificates, read_apt_setup
-from metis_provision.lab.bootstrap import bootstrap, mmdebstrap_command
-from metis_provision.lab.cache import DAY, Recipe, obtain
-from metis_provision.lab.image import configure_apt, packages
+from metis_provision.lab.apt import KEYRING
+from metis_provision.lab.container_images import USER, Init, Release, container_image
+from metis_provision.lab.podman import last_line, podman
 from metis_provision.lab.process import ProcessRecord, current_process, parse_record
 from metis_provision.lab.requirements import (
     MACHINE_TOOLS,
@@ -31,48 +28,21 @@ from metis_provision.lab.requirements import (
     missing_space,
     missing_tools,
 )
+from metis_provision.lab.ssh import SshTarget, free_port, make_key
 from metis_provision.model.errors import ExitCode, UserError
 
-IMAGE_NAME = "localhost/metis-lab"
 OWNER_LABEL = "metis-provision.lab.owner"
-MAX_AGE = 7 * DAY
-"""Seconds; older images are made again, so that packages are what Debian has now."""
 START_SECONDS = 120.0
-PACKAGES = ("systemd-sysv", "dbus", "udev", "kmod", "procps", "iproute2", "sudo")
-OPENRC_PACKAGES = ("openrc", "sysvinit-core", "initscripts", "inetutils-syslogd", "udev", "kmod", "procps", "sudo")
+_SSHD_CONFIG, _HOST_KEY = "/etc/ssh/lab_config", "/etc/ssh/lab_host_key"
 CONTAINER_TOOLS = {
     **{tool: MACHINE_TOOLS[tool] for tool in ("mmdebstrap", "apt-get", "setpriv", "unshare")},
+    "ssh": MACHINE_TOOLS["ssh"],
+    "ssh-keygen": MACHINE_TOOLS["ssh-keygen"],
     "podman": "podman",
     "runc": "runc",
 }
 """Programs of the container tier and the Debian packages they are in."""
 
-# The container shares the host's network: nothing in it may set that up anew, or hold apt's lock unasked.
-MASKED = ("systemd-networkd.service", "systemd-networkd.socket", "apt-daily.timer", "apt-daily-upgrade.timer")
-CUSTOMIZE_SCRIPT = rf"""
-set -eu
-root=$1
-chroot "$root" systemctl --quiet mask {" ".join(MASKED)}
-: > "$root/etc/machine-id"
-"""
-
-
-class Init(StrEnum):
-    """What is process 1 of a container; OpenRC is started by sysvinit, as Debian packages it."""
-
-    SYSTEMD = "systemd"
-    OPENRC = "openrc"
-
-
-class Release(StrEnum):
-    """The Debian releases there are containers of."""
-
-    DEBIAN_12 = "bookworm"
-    DEBIAN_13 = "trixie"
-
-
-_PACKAGES = {Init.SYSTEMD: PACKAGES, Init.OPENRC: OPENRC_PACKAGES}
-_SCRIPTS = {Init.SYSTEMD: CUSTOMIZE_SCRIPT, Init.OPENRC: ""}
 _OPENRC_IS_UP = '[ "$(cat /run/openrc/softlevel)" = default ] && [ ! -e /run/openrc/rc.starting ]'
 
 
@@ -91,17 +61,26 @@ class Container:
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run ``command``, one word per argument, as root inside; with ``check``, UserError if it fails."""
-        result = _podman("exec", self.identity, *command)
+        result = podman("exec", self.identity, *command)
         if check and result.returncode:
             told = f"In the {self.release} container, {shlex.join(command)} failed ({result.returncode})"
-            raise UserError(f"{told}: {_last_line(result)}", ExitCode.FAILED)
+            raise UserError(f"{told}: {last_line(result)}", ExitCode.FAILED)
         return result
+
+    def write(self, path: str, content: str, *, mode: str = "0644", owner: str = "root") -> None:
+        """Write a file inside; UserError if that fails."""
+        script = 'install -D -m "$2" -o "$3" /dev/stdin "$1"'
+        arguments = ("exec", "--interactive", self.identity, "sh", "-c", script, "sh", path, mode, owner)
+        result = podman(*arguments, stdin=content)
+        if result.returncode:
+            told = f"In the {self.release} container, {path} cannot be written"
+            raise UserError(f"{told}: {last_line(result)}", ExitCode.FAILED)
 
     def restart(self) -> None:
         """Boot it anew and wait until its init system is up; UserError if it does not come up."""
-        result = _podman("restart", "--time", "0", self.identity)
+        result = podman("restart", "--time", "0", self.identity)
         if result.returncode:
-            raise UserError(f"podman cannot restart {self.identity}: {_last_line(result)}", ExitCode.FAILED)
+            raise UserError(f"podman cannot restart {self.identity}: {last_line(result)}", ExitCode.FAILED)
         _wait_for_init(self)
 
     def remove(self) -> None:
@@ -125,11 +104,11 @@ def start_container(release: Release, init: Init = Init.SYSTEMD) -> Container:
     remove_containers(abandoned_containers())
     image = container_image(release, init)
     name = f"metis-lab-{secrets.token_hex(6)}"
-    result = _podman(*run_arguments(image, name, current_process(), init))
+    result = podman(*run_arguments(image, name, current_process(), init))
     if result.returncode:
         # podman keeps a container that it has made and cannot start.
         remove_containers([name])
-        raise UserError(f"podman cannot start a {release} container: {_last_line(result)}", ExitCode.FAILED)
+        raise UserError(f"podman cannot start a {release} container: {last_line(result)}", ExitCode.FAILED)
     container = Container(result.stdout.strip(), release, init)
     try:
         _wait_for_init(container)
@@ -202,9 +181,9 @@ def _failed(container: Container) -> str:
 
 def abandoned_containers() -> list[str]:
     """Return the ids of lab containers whose owner no longer lives."""
-    result = _podman("ps", "--all", "--filter", f"label={OWNER_LABEL}", "--format", "json")
+    result = podman("ps", "--all", "--filter", f"label={OWNER_LABEL}", "--format", "json")
     if result.returncode:
-        raise UserError(f"podman does not answer: {_last_line(result)}", ExitCode.FAILED)
+        raise UserError(f"podman does not answer: {last_line(result)}", ExitCode.FAILED)
     return parse_abandoned(result.stdout)
 
 
@@ -220,77 +199,49 @@ def parse_abandoned(text: str) -> list[str]:
 def remove_containers(identities: Sequence[str]) -> None:
     """Remove containers by id, running or not; those that are gone already are no mistake."""
     for identity in identities:
-        result = _podman("rm", "--force", "--ignore", "--time", "0", identity)
+        result = podman("rm", "--force", "--ignore", "--time", "0", identity)
         if result.returncode:
-            raise UserError(f"podman cannot remove {identity}: {_last_line(result)}", ExitCode.FAILED)
+            raise UserError(f"podman cannot remove {identity}: {last_line(result)}", ExitCode.FAILED)
 
 
-def container_recipe(
-    release: Release, setup: AptSetup, certificates: dict[str, str], init: Init = Init.SYSTEMD
-) -> Recipe:
-    """Return everything the image depends on but the archive's state; ``certificates`` maps names to PEM texts."""
-    return {
-        "release": release.value,
-        "packages": packages(_PACKAGES[init], setup),
-        "sources": setup.sources(release.value),
-        "options": setup.options,
-        "certificates": certificates if setup.uses_tls else {},
-        "scripts": [_SCRIPTS[init]],
-        "layout": 1,
-    }
+def open_ssh(container: Container, directory: Path) -> SshTarget:
+    """Start sshd in a container and return how its root gets in; ``directory`` keeps the keys made for it.
+
+    It listens on a port of its own, because the container has the host's network. The target's ``user`` may be
+    replaced by ``USER``. A restart of the container ends it.
+    """
+    key, host_key, known_hosts = (directory / name for name in ("id_ed25519", "ssh_host_ed25519_key", "known_hosts"))
+    login, public = (make_key(path, f"metis lab {container.identity[:12]}") for path in (key, host_key))
+    container.write(_HOST_KEY, host_key.read_text(), mode="0600")
+    for user, home in (("root", "/root"), (USER, f"/home/{USER}")):
+        container.run("install", "-d", "-m", "0700", "-o", user, f"{home}/.ssh")
+        container.write(f"{home}/.ssh/authorized_keys", login, mode="0600", owner=user)
+    port = free_port()
+    known_hosts.write_text(f"[127.0.0.1]:{port} {public}")
+    container.write(_SSHD_CONFIG, _sshd_config(container.release, port))
+    container.run("mkdir", "-p", "/run/sshd")
+    container.run("/usr/sbin/sshd", "-f", _SSHD_CONFIG)
+    target = SshTarget(container.identity[:12], "127.0.0.1", port, "root", key, known_hosts)
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if target.greets():
+            return target
+        time.sleep(0.1)
+    raise UserError(f"sshd in the {container.release} container does not answer on port {port}", ExitCode.FAILED)
 
 
-def container_image(release: Release, init: Init = Init.SYSTEMD) -> str:
-    """Return the name of the image in podman's store, built and imported if need be."""
-    setup = read_apt_setup()
-    certificates = {path.name: path.read_text() for path in local_certificates()}
-    recipe = container_recipe(release, setup, certificates, init)
-    entry = obtain(
-        "containers", recipe, lambda directory: _build(directory, release, init, setup, certificates), max_age=MAX_AGE
-    )
-    kind = release.value if init is Init.SYSTEMD else f"{init}-{release}"
-    # An entry that was made again has the same key and another moment.
-    image = f"{IMAGE_NAME}:{kind}-{entry.name}-{int((entry / 'made').stat().st_mtime)}"
-    if _podman("image", "exists", image).returncode == 0:
-        return image
-    result = _podman("import", "--change", 'CMD ["/sbin/init"]', str(entry / "root.tar"), image)
-    if result.returncode:
-        raise UserError(f"podman cannot import the {release} image: {_last_line(result)}", ExitCode.FAILED)
-    _forget_predecessors(kind, image)
-    return image
-
-
-def _build(directory: Path, release: Release, init: Init, setup: AptSetup, certificates: dict[str, str]) -> None:
-    root = directory / "root"
-    command = mmdebstrap_command(
-        release.value,
-        root,
-        variant="minbase",
-        packages=packages(_PACKAGES[init], setup),
-        sources=setup.sources(release.value),
-        apt_options=setup.options,
-        customize=_SCRIPTS[init],
-    )
-    bootstrap(command, f"the {release} container image with {init}")
-    configure_apt(root, setup.options, certificates if setup.uses_tls else {})
-    archive = ["tar", "--create", "--numeric-owner", "--xattrs", "--file", str(directory / "root.tar")]
-    result = subprocess.run([*archive, "--directory", str(root), "."], capture_output=True, text=True, check=False)
-    if result.returncode:
-        raise UserError(f"tar cannot pack the {release} image: {_last_line(result)}", ExitCode.FAILED)
-    shutil.rmtree(root)
-
-
-def _forget_predecessors(kind: str, image: str) -> None:
-    """Remove earlier images of a kind; one that a container still uses stays until next time."""
-    for name in _podman("images", "--format", "{{.Repository}}:{{.Tag}}", IMAGE_NAME).stdout.split():
-        if name.startswith(f"{IMAGE_NAME}:{kind}-") and name != image:
-            _podman("image", "rm", name)
-
-
-def _podman(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = ["podman", "--runtime", "runc", *arguments]
-    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-
-
-def _last_line(result: subprocess.CompletedProcess[str]) -> str:
-    return (result.stderr.strip() or result.stdout.strip() or "no output").splitlines()[-1]
+def _sshd_config(release: Release, port: int) -> str:
+    lines = [
+        f"Port {port}",
+        "ListenAddress 127.0.0.1",
+        f"HostKey {_HOST_KEY}",
+        "PidFile /run/lab-sshd.pid",
+        "PasswordAuthentication no",
+        # An account without a password is a locked one, unless PAM says otherwise.
+        "UsePAM yes",
+        "Subsystem sftp /usr/lib/openssh/sftp-server",
+    ]
+    if release is not Release.DEBIAN_12:
+        # All clients share one address; the option came with OpenSSH 9.8.
+        lines.append("PerSourcePenalties no")
+    return "".join(f"{line}\n" for line in lines)

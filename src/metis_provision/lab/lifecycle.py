@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
-import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,7 +20,7 @@ from metis_provision.lab.payload import check_driver, driver_payload, runtime_pa
 from metis_provision.lab.process import read_record
 from metis_provision.lab.qemu import Acceleration, choose_acceleration, toolbox
 from metis_provision.lab.requirements import missing_requirements, require
-from metis_provision.lab.ssh import make_key
+from metis_provision.lab.ssh import free_port, make_key
 from metis_provision.lab.starting import start_cards, start_qemu
 from metis_provision.lab.topology import FIRST_SLOT, ONE_CARD, Topology
 from metis_provision.model.errors import ExitCode, UserError
@@ -30,8 +28,6 @@ from metis_provision.model.errors import ExitCode, UserError
 logger = logging.getLogger(__name__)
 
 DEFAULT_NAME = "metis"
-# Below the range the kernel takes ports of outgoing connections from (ip_local_port_range, from 32768).
-PORTS = range(22000, 23000)
 LOOK_SECONDS = 2.0
 """How long to wait for a machine's lock: ``lab list`` takes it for a moment."""
 
@@ -115,7 +111,7 @@ def _settle(wish: Wish, acceleration: Acceleration, image: Path) -> Machine:
         return machines.save(
             Machine(
                 name=wish.name,
-                ssh_port=_free_port(taken),
+                ssh_port=free_port(taken),
                 acceleration=acceleration,
                 memory=wish.memory,
                 cpus=wish.cpus,
@@ -130,22 +126,6 @@ def _taken_ports() -> Iterator[int]:
         # A state that cannot be read hides no port that is in use: whoever looks for a free one tries it, too.
         with suppress(UserError):
             yield machines.load(name).ssh_port
-
-
-def _free_port(taken: set[int]) -> int:
-    # Two machines of different state directories do not know of each other: each begins somewhere else.
-    first = os.getpid()
-    for step in range(len(PORTS)):
-        port = PORTS[(first + step) % len(PORTS)]
-        if port in taken:
-            continue
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise UserError(f"No TCP port from {PORTS.start} to {PORTS.stop - 1} is free on 127.0.0.1.", ExitCode.FAILED)
 
 
 def copy_disk(image: Path, disk: Path) -> None:

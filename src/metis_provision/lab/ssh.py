@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import socket
 import subprocess
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from metis_provision.model.errors import ExitCode, UserError
+
+# Below the range the kernel takes ports of outgoing connections from (ip_local_port_range, from 32768).
+PORTS = range(22000, 23000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +102,20 @@ def make_key(path: Path, comment: str) -> str:
         capture_output=True,
     )
     return path.with_suffix(".pub").read_text()
+
+
+def free_port(taken: Collection[int] = ()) -> int:
+    """Return a TCP port of the loopback that nobody listens on and that is not in ``taken``."""
+    # Two hosts of different state directories do not know of each other: each begins somewhere else.
+    first = os.getpid()
+    for step in range(len(PORTS)):
+        port = PORTS[(first + step) % len(PORTS)]
+        if port in taken:
+            continue
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise UserError(f"No TCP port from {PORTS.start} to {PORTS.stop - 1} is free on 127.0.0.1.", ExitCode.FAILED)

@@ -12,13 +12,12 @@ import pytest
 from metis_provision.lab import containers
 from metis_provision.lab.apt import AptSetup
 from metis_provision.lab.cache import recipe_key
+from metis_provision.lab.container_images import Init, Release, container_recipe
 from metis_provision.lab.containers import (
     CONTAINER_TOOLS,
     OWNER_LABEL,
     Container,
-    Release,
     abandoned_containers,
-    container_recipe,
     limit_arguments,
     missing_container_requirements,
     parse_abandoned,
@@ -33,12 +32,28 @@ PLAIN = AptSetup("http://mirror.example/debian", None, ())
 
 def answer(monkeypatch, returncode, stdout="", stderr=""):
     result = subprocess.CompletedProcess([], returncode, stdout, stderr)
-    monkeypatch.setattr(containers, "_podman", lambda *arguments: result)
+    monkeypatch.setattr(containers, "podman", lambda *arguments, **options: result)
 
 
 def test_each_release_is_an_image_of_its_own():
-    keys = {recipe_key(container_recipe(release, PLAIN, {})) for release in Release}
-    assert len(keys) == len(Release)
+    keys = {recipe_key(container_recipe(release, PLAIN, {}, init)) for release in Release for init in Init}
+    assert len(keys) == len(Release) * len(Init)
+
+
+def test_sshd_listens_on_the_loopback_and_takes_no_passwords():
+    config = containers._sshd_config(Release.DEBIAN_13, 22001)
+    assert {"Port 22001", "ListenAddress 127.0.0.1", "PasswordAuthentication no"} < set(config.splitlines())
+
+
+def test_an_option_that_debian_12_does_not_know_is_not_given_to_it():
+    assert "PerSourcePenalties" in containers._sshd_config(Release.DEBIAN_13, 22001)
+    assert "PerSourcePenalties" not in containers._sshd_config(Release.DEBIAN_12, 22001)
+
+
+def test_a_file_that_cannot_be_written_is_told(monkeypatch):
+    answer(monkeypatch, 1, stderr="install: no space left\n")
+    with pytest.raises(UserError, match="/etc/x cannot be written: install: no space left"):
+        Container("abc", Release.DEBIAN_13).write("/etc/x", "")
 
 
 def test_the_name_pyinfra_knows():

@@ -12,8 +12,7 @@ import subprocess
 import pytest
 from click.testing import CliRunner
 
-from metis_provision.controller.locking import locked
-from metis_provision.lab import lifecycle
+from metis_provision.lab import lifecycle, ssh
 from metis_provision.lab import machine as machines
 from metis_provision.lab.__main__ import main
 from metis_provision.lab.cli import lab
@@ -158,19 +157,19 @@ def test_a_start_that_fails_before_anything_runs_leaves_nothing(no_requirements,
 
 
 def test_ports_of_other_machines_are_left_to_them():
-    all_but_one = set(lifecycle.PORTS) - {22500}
-    assert lifecycle._free_port(all_but_one) == 22500
+    all_but_one = set(ssh.PORTS) - {22500}
+    assert ssh.free_port(all_but_one) == 22500
     with pytest.raises(UserError, match="No TCP port"):
-        lifecycle._free_port(set(lifecycle.PORTS))
+        ssh.free_port(set(ssh.PORTS))
 
 
 def test_a_port_somebody_listens_on_is_not_free(monkeypatch):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-        monkeypatch.setattr(lifecycle, "PORTS", range(port, port + 1))
+        monkeypatch.setattr(ssh, "PORTS", range(port, port + 1))
         with pytest.raises(UserError, match="No TCP port"):
-            lifecycle._free_port(set())
+            ssh.free_port(set())
 
 
 def test_identity_reaches_the_guest_as_files_with_owners():
