@@ -196,12 +196,3 @@ def test_a_board_of_four_behind_a_switch(quad: Machine) -> None:
     assert {owner_and_mode(quad, node) for node in QUAD} == {"root:axelera 660"}
     assert findings(quad) == (0, {})
     assert changed_nothing(deploy(quad))
-
-
-def test_a_card_that_comes_late_to_its_board_finds_room(quad: Machine) -> None:
-    quad.unplug_card("slot2")
-    quad.reboot()
-    wait_for(lambda: said(quad, "readlink", "/dev/axelera2", check=False) != "", "the other three")
-    quad.plug_card("slot2")
-    wait_for(lambda: said(quad, "readlink", "/dev/axelera3", check=False) != "", "the fourth card")
-    wait_for(lambda: findings(quad) == (0, {}), "four green cards")

@@ -7,15 +7,26 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.table import Table
 
 from metis_provision.lab import machine as machines
 from metis_provision.lab.card.profiles import PROFILES
+from metis_provision.lab.container_hosts import (
+    ContainerHost,
+    ContainerWish,
+    has_container,
+    load_container,
+    up_container,
+)
+from metis_provision.lab.container_images import Init, Release
 from metis_provision.lab.lifecycle import DEFAULT_NAME, Wish, down, up
 from metis_provision.lab.machine import Machine
+from metis_provision.lab.places import names
 from metis_provision.lab.qemu import Acceleration
 from metis_provision.lab.topology import DEFAULT_CARD, MOST_CARDS, Layout, lay_out
 from metis_provision.model.errors import UserError
@@ -30,7 +41,14 @@ def lab() -> None:
 
 
 @lab.command("up", epilog="Example: metis-provision lab up --name demo --cards 2")
-@click.option("--name", default=DEFAULT_NAME, show_default=True, help="Name of the machine and its host name.")
+@click.option("--name", default=DEFAULT_NAME, show_default=True, help="Name of the host.")
+@click.option(
+    "--kind",
+    type=click.Choice(["machine", "container"]),
+    default="machine",
+    show_default=True,
+    help="A container has a real init system and no kernel or card of its own.",
+)
 @click.option(
     "--card", type=click.Choice(sorted(PROFILES)), default=DEFAULT_CARD, show_default=True, help="Kind of card."
 )
@@ -54,63 +72,88 @@ def lab() -> None:
 )
 @click.option("--driver", type=click.Path(path_type=Path), help="Driver source for the deploy instead of the stand-in.")
 @click.option("--driver-version", help="Its version, where its name does not tell.")
-@click.option("--json", "as_json", is_flag=True, help="Print the machine as JSON.")
-def up_command(
-    name: str,
-    card: str,
-    cards: int | None,
-    topology: str,
-    no_card: bool,
-    memory: int,
-    cpus: int,
-    accel: str,
-    driver: Path | None,
-    driver_version: str | None,
-    as_json: bool,
-) -> None:
-    """Bring a machine up and wait until it answers."""
-    wish = Wish(
-        name=name,
-        topology=lay_out(Layout(topology), None if no_card else card, cards),
-        memory=memory,
-        cpus=cpus,
-        acceleration=Acceleration(accel),
-        driver=driver,
-        driver_version=driver_version,
-    )
-    machine = up(wish)
+@click.option(
+    "--release",
+    type=click.Choice([release.value for release in Release]),
+    default=Release.DEBIAN_13.value,
+    show_default=True,
+    help="Debian of a container.",
+)
+@click.option(
+    "--init",
+    type=click.Choice([init.value for init in Init]),
+    default=Init.SYSTEMD.value,
+    show_default=True,
+    help="Init system of a container.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the host as JSON.")
+@click.pass_context
+def up_command(context: click.Context, /, name: str, kind: str, as_json: bool, **wishes: Any) -> None:  # noqa: ANN401
+    """Bring a machine or a container up and wait until it answers."""
+    _refuse_what_says_nothing(context, kind)
+    host = _container(name, wishes) if kind == "container" else _machine(name, wishes)
     if as_json:
-        click.echo(json.dumps(report(machine), indent=2))
+        click.echo(json.dumps(host, indent=2))
     else:
         click.echo(f"{name} is up: metis-provision lab ssh {name}")
 
 
+_OF_CONTAINERS = frozenset({"release", "init"})
+_OF_BOTH = frozenset({"name", "kind", "as_json"})
+
+
+def _refuse_what_says_nothing(context: click.Context, kind: str) -> None:
+    for option in context.params:
+        given = context.get_parameter_source(option) is not ParameterSource.DEFAULT
+        if given and option not in _OF_BOTH and (option in _OF_CONTAINERS) != (kind == "container"):
+            raise UserError(f"--{option.replace('_', '-')} says nothing about a {kind}: leave it out.")
+
+
+def _machine(name: str, wishes: dict[str, Any]) -> Report:
+    card = None if wishes["no_card"] else wishes["card"]
+    wish = Wish(
+        name=name,
+        topology=lay_out(Layout(wishes["topology"]), card, wishes["cards"]),
+        memory=wishes["memory"],
+        cpus=wishes["cpus"],
+        acceleration=Acceleration(wishes["accel"]),
+        driver=wishes["driver"],
+        driver_version=wishes["driver_version"],
+    )
+    return report(up(wish))
+
+
+def _container(name: str, wishes: dict[str, Any]) -> Report:
+    wish = ContainerWish(name=name, release=Release(wishes["release"]), init=Init(wishes["init"]))
+    return container_report(up_container(wish))
+
+
 @lab.command("down", epilog="Example: metis-provision lab down --name demo")
-@click.option("--name", "wanted", multiple=True, help="Machine to take down; may be given several times.")
-@click.option("--all", "everything", is_flag=True, help="Take all machines down.")
+@click.option("--name", "wanted", multiple=True, help="Host to take down; may be given several times.")
+@click.option("--all", "everything", is_flag=True, help="Take all of them down.")
 def down_command(wanted: tuple[str, ...], everything: bool) -> None:
-    """Take machines down and remove everything that belongs to them."""
+    """Take machines and containers down and remove everything that belongs to them."""
     if bool(wanted) == everything:
         raise UserError("Say which machine: --name NAME or --all.")
-    for name in machines.names() if everything else wanted:
+    for name in names() if everything else wanted:
         down(name)
         click.echo(f"{name} is down")
 
 
 @lab.command("list", epilog="Example: metis-provision lab list --json")
-@click.option("--json", "as_json", is_flag=True, help="Print the machines as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 def list_command(as_json: bool) -> None:
-    """Show all machines and what has become of them."""
-    reports = [report_by_name(name) for name in machines.names()]
+    """Show all machines and containers and what has become of them."""
+    reports = [report_by_name(name) for name in names()]
     if as_json:
         click.echo(json.dumps(reports, indent=2))
         return
     if not reports:
         click.echo("No machine: metis-provision lab up", err=True)
         return
-    table = Table("machine", "condition", "ssh port", "accel", "cards")
+    table = Table("name", "kind", "condition", "ssh port", "cards")
     for row in reports:
-        cells = (row.get(key, "-") for key in ("name", "condition", "ssh_port", "acceleration"))
+        cells = (row.get(key, "-") for key in ("name", "kind", "condition", "ssh_port"))
         table.add_row(*map(str, cells), _cards_words(row))
     Console().print(table)
 
@@ -123,8 +166,9 @@ def list_command(as_json: bool) -> None:
 @click.argument("name")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def ssh_command(name: str, command: tuple[str, ...]) -> None:
-    """Log in to a machine, or run a command on it."""
-    words = machines.load(name).ssh_command(*command)
+    """Log in to a machine or a container, or run a command on it."""
+    target = (load_container(name) if has_container(name) else machines.load(name)).ssh
+    words = target.command(*command)
     sys.stdout.flush()
     os.execvp(words[0], words)  # noqa: S606
 
@@ -138,6 +182,7 @@ def report(machine: Machine) -> Report:
     """Return what a program may want to know about a machine."""
     return {
         **machine.model_dump(mode="json", exclude={"version", "ready"}),
+        "kind": "machine",
         "condition": machine.condition().value,
         "ssh_key": str(machine.ssh_key),
         "ssh_known_hosts": str(machine.ssh_known_hosts),
@@ -151,11 +196,24 @@ def report(machine: Machine) -> Report:
     }
 
 
+def container_report(host: ContainerHost) -> Report:
+    """Return what a program may want to know about a container."""
+    return {
+        **host.model_dump(mode="json", exclude={"version"}),
+        "kind": "container",
+        "condition": host.condition().value,
+        "ssh_key": str(host.directory / "id_ed25519"),
+        "ssh_known_hosts": str(host.directory / "known_hosts"),
+    }
+
+
 def report_by_name(name: str) -> Report:
-    """Return the report of a machine; for one whose state cannot be read, what is wrong with it."""
-    if not machines.has_state(name):
-        return {"name": name, "condition": machines.unfinished(name).value}
+    """Return the report of a host; for one whose state cannot be read, what is wrong with it."""
     try:
+        if has_container(name):
+            return container_report(load_container(name))
+        if not machines.has_state(name):
+            return {"name": name, "condition": machines.unfinished(name).value}
         return report(machines.load(name))
     except UserError as error:
         return {"name": name, "condition": str(error)}

@@ -19,7 +19,7 @@ from pathlib import Path
 from metis_provision.lab.apt import KEYRING
 from metis_provision.lab.container_images import USER, Init, Release, container_image
 from metis_provision.lab.podman import last_line, podman
-from metis_provision.lab.process import ProcessRecord, current_process, parse_record
+from metis_provision.lab.process import current_process, parse_record
 from metis_provision.lab.requirements import (
     MACHINE_TOOLS,
     missing_files,
@@ -100,11 +100,15 @@ def missing_container_requirements() -> list[str]:
 
 
 def start_container(release: Release, init: Init = Init.SYSTEMD) -> Container:
-    """Start a fresh container and return it once its init system is up; UserError if it does not come up."""
+    """Start a fresh container of this process and return it once its init system is up; UserError if it does not."""
     remove_containers(abandoned_containers())
-    image = container_image(release, init)
-    name = f"metis-lab-{secrets.token_hex(6)}"
-    result = podman(*run_arguments(image, name, current_process(), init))
+    label = f"--label={OWNER_LABEL}={current_process().as_text()}"
+    return start_named(f"metis-lab-{secrets.token_hex(6)}", release, init, label)
+
+
+def start_named(name: str, release: Release, init: Init, *more: str) -> Container:
+    """Start a container under a name, with ``more`` arguments of podman's; UserError if it does not come up."""
+    result = podman(*run_arguments(container_image(release, init), name, init, *more))
     if result.returncode:
         # podman keeps a container that it has made and cannot start.
         remove_containers([name])
@@ -118,8 +122,8 @@ def start_container(release: Release, init: Init = Init.SYSTEMD) -> Container:
     return container
 
 
-def run_arguments(image: str, name: str, owner: ProcessRecord, init: Init = Init.SYSTEMD) -> list[str]:
-    """Return podman's arguments that boot ``image`` on behalf of ``owner``."""
+def run_arguments(image: str, name: str, init: Init, *more: str) -> list[str]:
+    """Return podman's arguments that boot ``image``."""
     # What OpenRC notes in /run must not outlive a restart; podman sees to that itself for systemd.
     booted = ["--systemd=always"] if init is Init.SYSTEMD else ["--systemd=false", "--tmpfs=/run"]
     return [
@@ -129,7 +133,7 @@ def run_arguments(image: str, name: str, owner: ProcessRecord, init: Init = Init
         "--network=host",
         *limit_arguments(),
         f"--name={name}",
-        f"--label={OWNER_LABEL}={owner.as_text()}",
+        *more,
         image,
         "/sbin/init",
     ]

@@ -1,4 +1,4 @@
-"""The running machines as a pyinfra inventory."""
+"""The running machines and containers as a pyinfra inventory."""
 
 from __future__ import annotations
 
@@ -7,24 +7,32 @@ from contextlib import suppress
 from typing import Any
 
 from metis_provision.lab import machine as machines
+from metis_provision.lab.container_hosts import Condition as ContainerCondition
+from metis_provision.lab.container_hosts import has_container, load_container
 from metis_provision.lab.machine import Condition, Machine
+from metis_provision.lab.places import names
 from metis_provision.lab.standin.source import MODEL_PATH
 from metis_provision.model.errors import UserError
 
 
 def lab_hosts() -> list[tuple[str, dict[str, Any]]]:
-    """Return (name, host data) for each running machine; UserError if none runs."""
-    running = [machine for machine in _readable() if machine.condition() is Condition.RUNNING]
-    if not running:
+    """Return (name, host data) for each machine and container that runs; UserError if none does."""
+    hosts = list(_running())
+    if not hosts:
         raise UserError("No lab machine is running: metis-provision lab up")
-    return [(machine.name, host_data(machine)) for machine in running]
+    return hosts
 
 
-def _readable() -> Iterator[Machine]:
-    """The machines with a state; one that is being made has none yet, and is nobody's business but its maker's."""
-    for name in machines.names():
+def _running() -> Iterator[tuple[str, dict[str, Any]]]:
+    """One that is being made has no state that could be read yet, and is nobody's business but its maker's."""
+    for name in names():
         with suppress(UserError):
-            yield machines.load(name)
+            if has_container(name):
+                container = load_container(name)
+                if container.condition() is ContainerCondition.RUNNING:
+                    yield name, container.host_data()
+            elif (machine := machines.load(name)).condition() is Condition.RUNNING:
+                yield name, host_data(machine)
 
 
 def host_data(machine: Machine) -> dict[str, Any]:

@@ -7,16 +7,18 @@ import logging
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from metis_provision.controller.locking import Busy, locked
+from metis_provision.controller.locking import locked
 from metis_provision.lab import machine as machines
+from metis_provision.lab.container_hosts import end_container, has_container
 from metis_provision.lab.image import guest_image
-from metis_provision.lab.machine import NAME, Condition, Machine
+from metis_provision.lab.machine import Condition, Machine
 from metis_provision.lab.paths import require_socket_path, state_dir
 from metis_provision.lab.payload import check_driver, driver_payload, runtime_payload
+from metis_provision.lab.places import check_name, empty, held, names
 from metis_provision.lab.process import read_record
 from metis_provision.lab.qemu import Acceleration, choose_acceleration, toolbox
 from metis_provision.lab.requirements import missing_requirements, require
@@ -28,8 +30,6 @@ from metis_provision.model.errors import ExitCode, UserError
 logger = logging.getLogger(__name__)
 
 DEFAULT_NAME = "metis"
-LOOK_SECONDS = 2.0
-"""How long to wait for a machine's lock: ``lab list`` takes it for a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,10 @@ def up(wish: Wish) -> Machine:
     _check(wish)
     directory = state_dir() / wish.name
     directory.mkdir(parents=True, mode=0o700, exist_ok=True)
-    with _held(wish.name):
+    with held(wish.name):
         _refuse_running(wish.name)
         _end_processes(directory)
-        _empty(directory)
+        empty(directory)
         try:
             return _make(wish, directory)
         except BaseException:
@@ -68,8 +68,7 @@ def up(wish: Wish) -> Machine:
 
 
 def _check(wish: Wish) -> None:
-    if NAME.fullmatch(wish.name) is None:
-        raise UserError(f"{wish.name!r} is no machine name: at most 31 letters a-z, digits and dashes, a letter first.")
+    check_name(wish.name)
     require(missing_requirements())
     check_driver(wish.driver, wish.driver_version)
     # The longest of the socket names.
@@ -77,6 +76,8 @@ def _check(wish: Wish) -> None:
 
 
 def _refuse_running(name: str) -> None:
+    if has_container(name):
+        raise UserError(f"{name} is a container: metis-provision lab down --name {name}")
     if machines.has_state(name) and machines.load(name).condition() is Condition.RUNNING:
         raise UserError(f"Machine {name} is running already: metis-provision lab down --name {name}")
 
@@ -122,7 +123,7 @@ def _settle(wish: Wish, acceleration: Acceleration, image: Path) -> Machine:
 
 
 def _taken_ports() -> Iterator[int]:
-    for name in machines.names():
+    for name in names():
         # A state that cannot be read hides no port that is in use: whoever looks for a free one tries it, too.
         with suppress(UserError):
             yield machines.load(name).ssh_port
@@ -172,7 +173,7 @@ def _file(path: str, mode: str, owner: str, content: bytes) -> str:
 
 def rewire(machine: Machine, topology: Topology) -> Machine:
     """Cut the power and return the machine, started again with the same disk and other cards; UserError as ``up``."""
-    with _held(machine.name):
+    with held(machine.name):
         _end_processes(machine.directory)
         machine = machines.save(machine.model_copy(update={"topology": topology, "ready": False}))
         start_cards(machine)
@@ -182,25 +183,14 @@ def rewire(machine: Machine, topology: Topology) -> Machine:
 
 
 def down(name: str) -> None:
-    """End a machine's processes and remove all that belongs to it; UserError if there is no such machine."""
-    if name not in machines.names():
+    """End a machine or a container and remove all that belongs to it; UserError if there is no such host."""
+    if name not in names():
         machines.load(name)
-    with _held(name):
+    with held(name):
         directory = state_dir() / name
         _end_processes(directory)
+        end_container(name)
         shutil.rmtree(directory)
-
-
-@contextmanager
-def _held(name: str) -> Iterator[None]:
-    """Keep a machine to ourselves while it is made or removed; UserError if somebody else has it."""
-    try:
-        with locked(state_dir() / name, patience=LOOK_SECONDS):
-            yield
-    except Busy as error:
-        raise UserError(
-            f"Another command is working on machine {name}: let it finish or end it first.", ExitCode.FAILED
-        ) from error
 
 
 def _end_processes(directory: Path) -> None:
@@ -209,11 +199,3 @@ def _end_processes(directory: Path) -> None:
         if (process := read_record(record)) is not None:
             process.terminate()
             record.unlink()
-
-
-def _empty(directory: Path) -> None:
-    for path in directory.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()

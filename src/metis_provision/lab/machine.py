@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import time
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from metis_provision.controller.locking import is_locked
 from metis_provision.lab.paths import state_dir
 from metis_provision.lab.payload import Payload
 from metis_provision.lab.pcie import card_device, card_id
+from metis_provision.lab.places import names
 from metis_provision.lab.process import ProcessRecord, read_record
 from metis_provision.lab.qemu import Acceleration
 from metis_provision.lab.qmp import Qmp
@@ -24,8 +24,6 @@ from metis_provision.lab.starting import last_lines, start_qemu
 from metis_provision.lab.topology import FIRST_SLOT, Topology
 from metis_provision.model.errors import ExitCode, UserError
 
-NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
-"""A machine's name is a host name and a directory too."""
 STATE_FILE = "machine.json"
 STATE_VERSION = 2
 """Of the state file; 1 had one card at most."""
@@ -260,12 +258,6 @@ def _refuse_other_version(text: str) -> None:
     version = state.get("version") if isinstance(state, dict) else None
     if version != STATE_VERSION:
         raise ValueError(f"written by another version of the lab: its format is {version}, not {STATE_VERSION}")
-
-
-def names() -> list[str]:
-    """Return the names of all machines, in whatever condition."""
-    directory = state_dir()
-    return sorted(path.name for path in directory.iterdir() if path.is_dir()) if directory.is_dir() else []
 
 
 def has_state(name: str) -> bool:

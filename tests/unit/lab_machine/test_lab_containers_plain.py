@@ -22,7 +22,6 @@ from metis_provision.lab.containers import (
     missing_container_requirements,
     parse_abandoned,
     remove_containers,
-    run_arguments,
 )
 from metis_provision.lab.process import current_process
 from metis_provision.model.errors import UserError
@@ -60,10 +59,16 @@ def test_the_name_pyinfra_knows():
     assert Container("abc", Release.DEBIAN_13).pyinfra_name == "@podman/abc"
 
 
-def test_the_container_boots_an_init_and_names_its_owner():
-    arguments = run_arguments("image:tag", "metis-lab-1", current_process())
-    assert arguments[-2:] == ["image:tag", "/sbin/init"]
-    assert {"--systemd=always", "--network=host", "--name=metis-lab-1"} < set(arguments)
+def test_the_container_boots_an_init_and_names_its_owner(monkeypatch):
+    ran = []
+    done = subprocess.CompletedProcess([], 0, "running\n", "")
+    monkeypatch.setattr(containers, "podman", lambda *arguments, **options: ran.append(arguments) or done)
+    monkeypatch.setattr(containers, "abandoned_containers", list)
+    monkeypatch.setattr(containers, "container_image", lambda release, init: "image:tag")
+    containers.start_container(Release.DEBIAN_13)
+    (arguments,) = (arguments for arguments in ran if arguments[0] == "run")
+    assert arguments[-2:] == ("image:tag", "/sbin/init")
+    assert {"--systemd=always", "--network=host"} < set(arguments)
     assert f"--label={OWNER_LABEL}={current_process().as_text()}" in arguments
 
 

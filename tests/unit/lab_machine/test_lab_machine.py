@@ -12,13 +12,13 @@ import subprocess
 import pytest
 from click.testing import CliRunner
 
-from metis_provision.lab import lifecycle, ssh
+from metis_provision.controller.locking import locked
+from metis_provision.lab import lifecycle, places, ssh
 from metis_provision.lab import machine as machines
 from metis_provision.lab.__main__ import main
 from metis_provision.lab.cli import lab
 from metis_provision.lab.inventory import lab_hosts
 from metis_provision.lab.lifecycle import Wish, copy_disk, down, tmpfiles, up
-from metis_provision.controller.locking import locked
 from metis_provision.lab.machine import Condition
 from metis_provision.lab.paths import require_socket_path, state_dir
 from metis_provision.lab.payload import Payload
@@ -98,7 +98,7 @@ def test_down_works_on_whatever_a_killed_start_left(started):
     assert len(processes) == 2
     down("demo")
     assert not any(process.is_alive() for process in processes)
-    assert machines.names() == []
+    assert places.names() == []
 
 
 def test_down_of_nobody(make_machine):
@@ -108,7 +108,7 @@ def test_down_of_nobody(make_machine):
 
 
 def test_down_leaves_a_machine_alone_that_somebody_works_on(started, monkeypatch):
-    monkeypatch.setattr(lifecycle, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(places, "LOOK_SECONDS", 0.0)
     with locked(started.directory), pytest.raises(UserError, match="Another command is working on machine demo"):
         down("demo")
     assert started.condition() is Condition.RUNNING
@@ -153,7 +153,7 @@ def test_a_start_that_fails_before_anything_runs_leaves_nothing(no_requirements,
     monkeypatch.setattr(lifecycle, "_make", refuse)
     with pytest.raises(UserError, match="KVM"):
         up(Wish(name="demo"))
-    assert machines.names() == []
+    assert places.names() == []
 
 
 def test_ports_of_other_machines_are_left_to_them():
@@ -356,4 +356,4 @@ def test_down_all(make_machine):
     make_machine("two")
     result = CliRunner().invoke(lab, ["down", "--all"])
     assert result.exit_code == 0
-    assert machines.names() == []
+    assert places.names() == []

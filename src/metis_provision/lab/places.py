@@ -1,0 +1,52 @@
+"""The directory of a lab host: who may have one, who is working in it, and how it is emptied."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from metis_provision.controller.locking import Busy, locked
+from metis_provision.lab.paths import state_dir
+from metis_provision.model.errors import ExitCode, UserError
+
+NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
+"""A host's name is a directory too."""
+LOOK_SECONDS = 2.0
+"""How long to wait for a host's lock: ``lab list`` takes it for a moment."""
+
+
+def names() -> list[str]:
+    """Return the names of all hosts, in whatever condition."""
+    directory = state_dir()
+    return sorted(path.name for path in directory.iterdir() if path.is_dir()) if directory.is_dir() else []
+
+
+def check_name(name: str) -> None:
+    """Raise UserError for what cannot be a host's name."""
+    if NAME.fullmatch(name) is None:
+        raise UserError(f"{name!r} is no machine name: at most 31 letters a-z, digits and dashes, a letter first.")
+
+
+@contextmanager
+def held(name: str) -> Iterator[Path]:
+    """Keep a host's directory to ourselves while it is made or removed; UserError if somebody else has it."""
+    directory = state_dir() / name
+    try:
+        with locked(directory, patience=LOOK_SECONDS):
+            yield directory
+    except Busy as error:
+        raise UserError(
+            f"Another command is working on machine {name}: let it finish or end it first.", ExitCode.FAILED
+        ) from error
+
+
+def empty(directory: Path) -> None:
+    """Remove all that is in a directory."""
+    for path in directory.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
