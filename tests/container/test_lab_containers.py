@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -102,3 +103,52 @@ def test_an_image_without_an_init_is_told_and_leaves_nothing(containers, tmp_pat
 
 def test_what_is_no_container_is_nothing_to_remove(containers):
     remove_containers(["0123456789ab"])
+
+
+LAB = [sys.executable, "-m", "metis_provision.lab"]
+
+
+def in_the_lab(*words, **options):
+    return subprocess.run([*LAB, *words], capture_output=True, text=True, check=False, **options)
+
+
+@pytest.fixture
+def state(containers, tmp_path, monkeypatch):
+    """A state directory of this test's own; what is left in it is taken down."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    yield tmp_path
+    in_the_lab("down", "--all")
+
+
+def listed():
+    return {row["name"]: row for row in json.loads(in_the_lab("list", "--json").stdout)}
+
+
+def test_a_container_that_stays_until_it_is_taken_down(state):
+    made = in_the_lab("up", "--kind", "container", "--name", "box", "--init", "openrc", "--json")
+    assert made.returncode == 0, made.stderr
+    container = json.loads(made.stdout)["container"]
+    assert known(container)
+    assert listed()["box"]["condition"] == "running"
+    told = in_the_lab("ssh", "box", "sh -c 'rc-status --runlevel; exit 7'")
+    assert (told.returncode, told.stdout) == (7, "default\n")
+    again = in_the_lab("up", "--kind", "container", "--name", "box")
+    assert (again.returncode, again.stderr) == (4, "box is there already: metis-provision lab down --name box\n")
+    assert in_the_lab("down", "--name", "box").returncode == 0
+    assert not known(container)
+    assert listed() == {}
+
+
+def test_nothing_stays_behind_when_up_is_killed(state):
+    command = subprocess.Popen(
+        [*LAB, "up", "--kind", "container", "--name", "killed"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while "container" not in listed().get("killed", {}) or not known(listed()["killed"]["container"]):
+        assert command.poll() is None, "up ended before its container was started"
+    command.kill()
+    command.wait()
+    row = listed()["killed"]
+    assert row["condition"] == "its start did not finish"
+    assert in_the_lab("down", "--name", "killed").returncode == 0
+    assert not known(row["container"])
+    assert listed() == {}
