@@ -92,8 +92,14 @@ def test_the_cards_node_gets_group_mode_and_links(host: MadeUpHost, device_class
     card = host.pci(FIRST, *METIS)
     node = host.node(card, device_class, "metis-0:1:0", "metis-0-1-0")
     assert ask(host, node) == Answer(
-        "0", "990", "0660", {f"axelera/by-path/pci-{FIRST}", "axelera0", "metis-0:1:0"}, {"systemd"}
+        "0",
+        "990",
+        "0660",
+        {f"axelera/by-path/pci-{FIRST}", "axelera0", "metis-0:1:0"},
+        {"systemd"},
+        (f"{access.CARD_NAMES} --recount {FIRST}",),
     )
+    assert ask(host, node, "change").run == ()
 
 
 def test_the_node_of_older_drivers_is_not_linked_to_itself(host: MadeUpHost) -> None:

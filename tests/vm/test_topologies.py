@@ -101,6 +101,16 @@ def test_one_card_of_two_is_missed_and_the_other_one_left_to_its_holder(two: Mac
     assert findings(two) == (0, {})
 
 
+def test_a_card_that_comes_late_finds_room_and_its_number(two: Machine) -> None:
+    two.unplug_card()
+    two.reboot()
+    wait_for(lambda: said(two, "readlink", "-f", "/dev/axelera0") == NODES["axelera1"], "the other card, counted alone")
+    two.plug_card()
+    wait_for(lambda: links(two) == NODES, "both cards in the order of their places")
+    assert {owner_and_mode(two, node) for node in NODES.values()} == {"root:axelera 660"}
+    assert findings(two) == (0, {})
+
+
 def test_a_fault_of_one_card_is_told_of_that_card(two: Machine) -> None:
     with fault(two, "wrong-answer", SLOW_CARD):
         status, found = findings(two)

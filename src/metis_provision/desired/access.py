@@ -48,7 +48,7 @@ def files(settings: Settings) -> tuple[File, ...]:
 
 def card_names(banner: str = BANNER) -> bytes:
     """The program that prints a card's names."""
-    return render("usr/lib/metis-provision/card-names", **_matches(), banner=banner)
+    return render("usr/lib/metis-provision/card-names", **_matches(), classes=_classes(), banner=banner)
 
 
 def node_rules(settings: Settings, banner: str = BANNER) -> bytes:
