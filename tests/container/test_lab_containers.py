@@ -105,6 +105,7 @@ def test_what_is_no_container_is_nothing_to_remove(containers):
     remove_containers(["0123456789ab"])
 
 
+ROOT = Path(__file__).resolve().parents[2]
 LAB = [sys.executable, "-m", "metis_provision.lab"]
 
 
@@ -120,6 +121,12 @@ def state(containers, tmp_path, monkeypatch):
     in_the_lab("down", "--all")
 
 
+def deployed(inventory, *arguments):
+    pyinfra = str(Path(sys.executable).with_name("pyinfra"))
+    command = [pyinfra, "-y", f"inventories/{inventory}", "deploys/metis.py", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
 def listed():
     return {row["name"]: row for row in json.loads(in_the_lab("list", "--json").stdout)}
 
@@ -130,6 +137,12 @@ def test_a_container_that_stays_until_it_is_taken_down(state):
     container = json.loads(made.stdout)["container"]
     assert known(container)
     assert listed()["box"]["condition"] == "running"
+    for inventory, arguments in (("containers.py", ()), ("lab.py", ("--user", "operator", "--sudo"))):
+        done = deployed(inventory, *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        total = next(line for line in done.stderr.splitlines() if "Grand total" in line).split()
+        # What one way has set up, the other one finds as wanted.
+        assert (total[3] == "-") == (inventory == "lab.py")
     told = in_the_lab("ssh", "box", "sh -c 'rc-status --runlevel; exit 7'")
     assert (told.returncode, told.stdout) == (7, "default\n")
     again = in_the_lab("up", "--kind", "container", "--name", "box")

@@ -8,7 +8,6 @@ import shutil
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -79,10 +78,6 @@ class ContainerHost(BaseModel):
             return Condition.UNFINISHED
         running = podman("inspect", "--format", "{{.State.Running}}", self.container).stdout.strip() == "true"
         return Condition.RUNNING if running else Condition.ENDED
-
-    def host_data(self) -> dict[str, Any]:
-        """Return how pyinfra reaches it, and that it is a host without a card and a kernel of its own."""
-        return {**self.ssh.pyinfra_data(), "metis_cards": 0, "metis_driver": "none"}
 
 
 def up_container(wish: ContainerWish) -> ContainerHost:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
 from metis_provision.lab import machine as machines
 from metis_provision.lab.container_hosts import Condition as ContainerCondition
-from metis_provision.lab.container_hosts import has_container, load_container
+from metis_provision.lab.container_hosts import ContainerHost, has_container, load_container
 from metis_provision.lab.machine import Condition, Machine
 from metis_provision.lab.places import names
 from metis_provision.lab.standin.source import MODEL_PATH
 from metis_provision.model.errors import UserError
+
+CONTAINERS_VARIABLE = "METIS_CONTAINERS"
+WITHOUT_A_CARD: dict[str, Any] = {"metis_cards": 0, "metis_driver": "none"}
+"""A container carries the files of a host and has no kernel or card of its own."""
 
 
 def lab_hosts() -> list[tuple[str, dict[str, Any]]]:
@@ -27,12 +32,33 @@ def _running() -> Iterator[tuple[str, dict[str, Any]]]:
     """One that is being made has no state that could be read yet, and is nobody's business but its maker's."""
     for name in names():
         with suppress(UserError):
-            if has_container(name):
-                container = load_container(name)
-                if container.condition() is ContainerCondition.RUNNING:
-                    yield name, container.host_data()
-            elif (machine := machines.load(name)).condition() is Condition.RUNNING:
+            if not has_container(name) and (machine := machines.load(name)).condition() is Condition.RUNNING:
                 yield name, host_data(machine)
+    for container in _running_containers():
+        yield container.name, container.ssh.pyinfra_data() | WITHOUT_A_CARD
+
+
+def podman_hosts() -> list[tuple[str, dict[str, Any]]]:
+    """Return (name, host data) for pyinfra's podman connector: the lab's containers, and those in METIS_CONTAINERS.
+
+    UserError if there is none.
+    """
+    named = os.environ.get(CONTAINERS_VARIABLE, "").split()
+    ours = [container.container for container in _running_containers()]
+    if not (ours or named):
+        raise UserError(
+            "No container is running: metis-provision lab up --kind container, "
+            f"or name some of podman's in {CONTAINERS_VARIABLE}."
+        )
+    return [(f"@podman/{name}", dict(WITHOUT_A_CARD)) for name in (*ours, *named)]
+
+
+def _running_containers() -> Iterator[ContainerHost]:
+    for name in filter(has_container, names()):
+        with suppress(UserError):
+            container = load_container(name)
+            if container.condition() is ContainerCondition.RUNNING:
+                yield container
 
 
 def host_data(machine: Machine) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from metis_provision.lab import container_hosts
 from metis_provision.lab.cli import lab
 from metis_provision.lab.container_hosts import ContainerHost, ContainerWish, load_container, up_container
 from metis_provision.lab.container_images import Init, Release
-from metis_provision.lab.inventory import lab_hosts
+from metis_provision.lab.inventory import WITHOUT_A_CARD, lab_hosts, podman_hosts
 from metis_provision.lab.lifecycle import Wish, down, up
 from metis_provision.lab.paths import state_dir
 from metis_provision.lab.places import names
@@ -52,6 +52,16 @@ def test_a_running_container_is_listed_and_in_the_inventory(host):
     assert (name, data["ssh_port"], data["metis_cards"]) == ("box", 22002, 0)
     assert data["ssh_strict_host_key_checking"] == "yes"
     assert "container" in CliRunner().invoke(lab, ["list"]).stdout
+
+
+def test_it_is_reached_through_podman_too_and_so_is_any_other(host, podman, monkeypatch):
+    assert podman_hosts() == [("@podman/made", WITHOUT_A_CARD)]
+    monkeypatch.setenv("METIS_CONTAINERS", "fedora another")
+    assert [name for name, _ in podman_hosts()] == ["@podman/made", "@podman/fedora", "@podman/another"]
+    podman[0].clear()
+    monkeypatch.delenv("METIS_CONTAINERS")
+    with pytest.raises(UserError, match="lab up --kind container, or name some"):
+        podman_hosts()
 
 
 def test_one_that_has_ended_is_told_and_in_no_inventory(host, podman):
