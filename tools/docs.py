@@ -42,12 +42,18 @@ def checks_page() -> str:
         "`metis-provision explain CODE` says the same of one code and what it looks at, `metis-provision checks`",
         "of all. How failures are accepted for a time, and the forms of a report: [reports](reports.md).",
         "",
-        "| code | what | why | weight | level | what to do |",
-        "|---|---|---|---|---|---|",
+        "A check of the *next boot* says nothing against the host as it runs, and still counts: a host that would lose",
+        "its card at the next reboot is not as wanted, so that the exit status is 1 and nobody reboots it unawares.",
+        "Reports show both standings. How the next kernel is found, and Secure Boot: [kernels](kernels.md).",
+        "",
+        "| code | what | why | weight | when | level | what to do |",
+        "|---|---|---|---|---|---|---|",
     ]
     for code in catalogue().values():
         weight = "required" if code.required else "advisory"
-        lines.append(f"| {code.code} | {code.title} | {code.why} | {weight} | {code.level} | {code.next_step} |")
+        lines.append(
+            f"| {code.code} | {code.title} | {code.why} | {weight} | {code.when} | {code.level} | {code.next_step} |"
+        )
     return "\n".join(lines) + "\n"
 
 

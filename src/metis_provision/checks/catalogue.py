@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from metis_provision.model.verdict import Area
+from metis_provision.model.verdict import Area, When
 
 
 class Severity(StrEnum):
@@ -45,6 +45,7 @@ class Code(BaseModel):
     message: str = Field(min_length=1)
     next_step: str = Field(alias="next", min_length=1)
     power_cycle: bool = False
+    when: When = When.NOW
     since: str = Field(pattern=r"^\d+\.\d+\.\d+$")
 
     @property

@@ -20,9 +20,9 @@ from metis_provision.model.survey import DkmsBuild, Kernel, PciFunction
 
 checks = Checks()
 
-_INSTALLED = {"installed", "installed-weak"}
+INSTALLED = {"installed", "installed-weak"}
 _NO_CARD = "no card on the bus, so nothing asks for the driver (METIS-101)"
-_NOT_OURS = "this host's driver does not come from DKMS by this deploy"
+NOT_OURS = "this host's driver does not come from DKMS by this deploy"
 
 
 @checks.answers("METIS-201")
@@ -68,9 +68,13 @@ def memory_is_disk(evidence: Evidence) -> Iterator[Outcome]:
         yield failed(short="not on disk", loaded=loaded, disk="no module", kernel=kernel.release)
     elif kernel.module_version is None:
         raise CannotLook(f"the version of {kernel.module_path} could not be read", "Run modinfo on that file.")
-    elif kernel.module_version != loaded:
+    elif evidence.survey.driver_is_stale:
+        other = "" if kernel.module_version != loaded else ", built from other sources,"
         yield failed(
-            short=f"{loaded} loaded", loaded=loaded, disk=f"version {kernel.module_version}", kernel=kernel.release
+            short="reboot needed",
+            loaded=loaded,
+            disk=f"version {kernel.module_version}{other}",
+            kernel=kernel.release,
         )
     else:
         yield passed(f"Version {loaded} is in memory and on disk ({kernel.module_path}).")
@@ -101,7 +105,7 @@ def options_in_force(evidence: Evidence) -> Iterator[Outcome]:
 def headers_for_running_kernel(evidence: Evidence) -> Iterator[Outcome]:
     """A module can be built for the running kernel."""
     if evidence.desired.dkms is None:
-        yield skipped(_NOT_OURS)
+        yield skipped(NOT_OURS)
     elif evidence.running_kernel.headers:
         yield passed(f"The build tree of {evidence.running_kernel.release} is there.")
     else:
@@ -113,13 +117,16 @@ def dkms_installed(evidence: Evidence) -> Iterator[Outcome]:
     """DKMS has installed the version asked for, for the running kernel, as it was built."""
     module = evidence.desired.dkms
     if module is None:
-        yield skipped(_NOT_OURS)
+        yield skipped(NOT_OURS)
         return
     kernel = evidence.running_kernel.release
-    state = _dkms_state(evidence.dkms, module, kernel)
+    state = dkms_state(evidence.dkms, module, kernel)
     about = {"module": module.name, "version": module.version, "kernel": kernel, "state": state}
-    if state not in _INSTALLED:
-        yield failed(short="dkms", **about)
+    if state not in INSTALLED:
+        why = failed_build(evidence, kernel)
+        yield failed(short="dkms", **{**about, "state": f"{state}; {why}" if why else state})
+    elif evidence.running_kernel.module_path is None:
+        yield failed(short="dkms", **{**about, "state": f"{state}, says DKMS, but there is no such file"})
     elif remark := _difference(evidence.dkms or (), module, kernel):
         yield warned(short="dkms", **{**about, "state": f"{state}, but {remark}"})
     else:
@@ -133,7 +140,7 @@ def other_kernels(evidence: Evidence) -> Iterator[Outcome]:
     if not others:
         yield skipped("no other kernel is installed")
     for kernel in others:
-        trouble = _boot_trouble(kernel, evidence.settings.driver_version)
+        trouble = _boot_trouble(evidence, kernel)
         if trouble:
             yield warned(about=kernel.release, short="next boot", kernel=kernel.release, why=trouble)
         else:
@@ -174,7 +181,7 @@ def _assigned(options: Mapping[str, int]) -> str:
 _READ_VERSION = f"Read {contract().sysfs.module_version} on the host; a driver without it was not built by DKMS."
 
 
-def _dkms_state(builds: tuple[DkmsBuild, ...] | None, module: DkmsModule, kernel: str) -> str:
+def dkms_state(builds: tuple[DkmsBuild, ...] | None, module: DkmsModule, kernel: str) -> str:
     """Return the best state DKMS reports for a kernel, or why there is none."""
     if builds is None:
         return "DKMS is not installed"
@@ -182,7 +189,7 @@ def _dkms_state(builds: tuple[DkmsBuild, ...] | None, module: DkmsModule, kernel
     states = [build.state for build in ours if build.kernel == kernel]
     if not states:
         return ", ".join(sorted({build.state for build in ours if build.kernel is None})) or "not known to DKMS"
-    return next((state for state in states if state in _INSTALLED), states[0])
+    return next((state for state in states if state in INSTALLED), states[0])
 
 
 def _difference(builds: tuple[DkmsBuild, ...], module: DkmsModule, kernel: str) -> str:
@@ -194,9 +201,20 @@ def _difference(builds: tuple[DkmsBuild, ...], module: DkmsModule, kernel: str) 
     return ""
 
 
-def _boot_trouble(kernel: Kernel, wanted: str | None) -> str:
+def failed_build(evidence: Evidence, kernel: str) -> str:
+    """Why the last build for a kernel failed, in the compiler's words; empty if DKMS left no such log."""
+    for build in evidence.survey.failed_builds:
+        if build.kernel in (kernel, None) and build.version == (evidence.settings.driver_version or build.version):
+            return f"it does not compile: {build.error}"
+    return ""
+
+
+def _boot_trouble(evidence: Evidence, kernel: Kernel) -> str:
+    wanted = evidence.settings.driver_version
     if kernel.module_path is None:
-        return "none is installed" if kernel.headers else "none is installed, and its headers are missing"
+        reasons = ["none is installed"]
+        reasons += [] if kernel.headers else ["its headers are missing"]
+        return ", and ".join([*reasons, *filter(None, [failed_build(evidence, kernel.release)])])
     if kernel.vermagic is not None and kernel.vermagic.split(" ")[0] != kernel.release:
         return f"{kernel.module_path} was built for {kernel.vermagic.split(' ')[0]}"
     if wanted is not None and kernel.module_version not in (None, wanted):

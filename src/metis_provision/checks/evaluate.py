@@ -15,9 +15,11 @@ from metis_provision.checks import (
     host,
     images,
     link,
+    next_boot,
     node,
     self_test,
     services,
+    signature,
 )
 from metis_provision.checks.catalogue import Code, catalogue
 from metis_provision.checks.evidence import CannotLook, Evidence
@@ -26,7 +28,7 @@ from metis_provision.checks.waivers import settled, waived
 from metis_provision.model.errors import UserError
 from metis_provision.model.verdict import Answer, Finding, Verdict
 
-_AREAS = (host, boot, bus, link, driver, node, access, device, self_test, files, services, images)
+_AREAS = (host, boot, bus, link, driver, next_boot, signature, node, access, device, self_test, files, services, images)
 _CORRECT_IT = "Correct it in the inventory and verify again."
 _REPORT_IT = "This is a mistake in the check itself: please report it with this text and the survey."
 
@@ -98,6 +100,7 @@ def _finding(code: Code, outcome: Outcome) -> Finding:
         area=code.area,
         brief=outcome.brief,
         power_cycle=_needs_power_cycle(code, outcome),
+        when=code.when,
     )
 
 
@@ -136,4 +139,5 @@ def _skip_after(finding: Finding, cause: Finding) -> Finding:
         subject=finding.subject,
         required=finding.required,
         area=finding.area,
+        when=finding.when,
     )

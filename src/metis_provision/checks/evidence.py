@@ -76,9 +76,17 @@ class Evidence:
 
     @property
     def other_kernels(self) -> tuple[Kernel, ...]:
-        """Kernels on disk that are not running."""
+        """Kernels on disk that neither run nor boot next."""
         self.need(Section.KERNELS)
-        return tuple(kernel for kernel in self.survey.kernels if not kernel.running)
+        following = self.survey.next_boot.release if self.survey.next_boot else None
+        return tuple(kernel for kernel in self.survey.kernels if not kernel.running and kernel.release != following)
+
+    @property
+    def kernels_to_boot(self) -> tuple[Kernel, ...]:
+        """The kernel that boots next, or every kernel on disk where that is not known."""
+        self.need(Section.KERNELS)
+        known = self.survey.next_kernel
+        return (known,) if known is not None else self.survey.kernels
 
     @property
     def pci(self) -> tuple[PciFunction, ...]:

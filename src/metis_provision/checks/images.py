@@ -53,7 +53,8 @@ def other_images(evidence: Evidence) -> Iterator[Outcome]:
         yield skipped(why)
         return
     running = evidence.running_kernel.release
-    others = [image for kernel, image in _images(evidence).items() if kernel != running]
+    following = evidence.survey.next_boot.release if evidence.survey.next_boot else None
+    others = [image for kernel, image in _images(evidence).items() if kernel not in (running, following)]
     if not others:
         yield skipped("no other kernel has an image")
     for image in others:
@@ -64,6 +65,29 @@ def other_images(evidence: Evidence) -> Iterator[Outcome]:
             yield passed(f"{image.path} holds everything and is current.", subject=image.kernel)
         else:
             yield warned(about=image.kernel, path=image.path, what=_what_is_missing(found))
+
+
+@checks.answers("METIS-623")
+def next_image(evidence: Evidence) -> Iterator[Outcome]:
+    """The image of the kernel that boots next, where that is another than the running one, holds everything."""
+    if (why := _nothing_wanted(evidence)) is not None:
+        yield skipped(why)
+        return
+    kernel = evidence.survey.next_kernel
+    if kernel is None:
+        yield skipped("which kernel boots next is not known (METIS-230)")
+    elif kernel.running:
+        yield skipped("the running kernel boots next (METIS-620)")
+    elif (image := _images(evidence).get(kernel.release)) is None:
+        yield _no_image(evidence, kernel.release)
+    else:
+        found = {**_held(evidence, image, mark=False), **_held(evidence, image, mark=True)}
+        if None in found.values():
+            yield unknown(f"{image.path} could not be listed", _LIST_IT, subject=image.kernel)
+        elif found and all(found.values()):
+            yield passed(f"{image.path} holds everything and is current.", subject=image.kernel)
+        else:
+            yield failed(about=image.kernel, path=image.path, what=_what_is_missing(found))
 
 
 def _nothing_wanted(evidence: Evidence) -> str | None:

@@ -9,7 +9,7 @@ from metis_provision.desired import boot
 from metis_provision.desired.platforms import Platform
 from metis_provision.model.receipt import RECEIPT_PATH, ReceiptUnreadable, read_receipt
 from metis_provision.model.settings import DriverSource, Settings
-from metis_provision.model.survey import Host, Survey
+from metis_provision.model.survey import Host, ModuleTrust, SignatureState, Survey
 
 EARLIEST_CLOCK = datetime(2025, 1, 1, tzinfo=UTC)
 """No release in the catalogue is older: a clock before it has not been set, and package signatures fail under it."""
@@ -41,6 +41,33 @@ def _blockers(settings: Settings, survey: Survey, platform: Platform | None) -> 
         read_receipt(survey.receipt)
     except ReceiptUnreadable as error:
         yield f"{RECEIPT_PATH} is not a receipt of this program ({error}): look at it, then move it away"
+
+
+def foreseen(settings: Settings, survey: Survey) -> tuple[str, ...]:
+    """What will fail although everything is done: one sentence each, with the step that only a person can do."""
+    by = survey.signatures_enforced
+    if settings.driver is not DriverSource.DKMS or not by or survey.host.container is not None:
+        return ()
+    trust = survey.trust or ModuleTrust()
+    key = trust.own_path or "/var/lib/dkms/mok.pub"
+    if trust.own is None:
+        return (
+            f"{by} refuses modules whose key is not enrolled, and DKMS has no key here yet: it makes one with its "
+            f"first build, which then must be enrolled at the console (mokutil --import {key}, reboot)",
+        )
+    match trust.standing(trust.own):
+        case SignatureState.STAGED:
+            return (
+                f"{by} refuses the driver until the enrolment of {key} is confirmed: "
+                "reboot with somebody at the console",
+            )
+        case SignatureState.NOT_ENROLLED:
+            return (
+                f"{by} will refuse the driver: DKMS signs it with {key}, which is not enrolled: "
+                f"run mokutil --import {key} and reboot with somebody at the console",
+            )
+        case _:
+            return ()
 
 
 def _identity(host: Host, platform: Platform | None) -> Iterator[str]:

@@ -36,6 +36,7 @@ def _own_state(settings: Settings, survey: Survey) -> DesiredState:
         runtime=payloads.runtime(settings),
         services=services.services(settings, survey),
         blockers=(*preflight.blockers(settings, survey, platform), *services.overlay_mistakes(settings, survey)),
+        foreseen=preflight.foreseen(settings, survey),
     )
 
 

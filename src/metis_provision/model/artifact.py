@@ -215,3 +215,5 @@ class DesiredState:
     leftovers: tuple[Leftover, ...] = ()
     blockers: tuple[str, ...] = field(default=())
     """Sentences that say why this host cannot be provisioned at all; nothing is changed while there is one."""
+    foreseen: tuple[str, ...] = ()
+    """Sentences about what is known to fail and keeps nothing from being done: the plan says them beforehand."""

@@ -189,9 +189,10 @@ class ModuleTrust:
         signer = Certificate(serial=kernel.signing_key)
         if self.own is not None and signer.is_same(self.own):
             signer = self.own
-        return self._standing(signer)
+        return self.standing(signer)
 
-    def _standing(self, signer: Certificate) -> SignatureState:
+    def standing(self, signer: Certificate) -> SignatureState:
+        """Whether what is signed by this certificate is taken."""
         if signer.key_id is not None and self.kernel_keys is not None and signer.key_id in self.kernel_keys:
             return SignatureState.ENROLLED
         enrolled, staged = (self._among(signer, keys) for keys in (self.enrolled, self.staged))

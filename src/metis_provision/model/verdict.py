@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -38,6 +39,13 @@ class Standing(StrEnum):
     WARNED = "warned"
     UNPROVEN = "unproven"
     FAILED = "failed"
+
+
+class When(StrEnum):
+    """Whether a check speaks of the host as it runs, or as it will be when it boots the next time."""
+
+    NOW = "now"
+    NEXT_BOOT = "next-boot"
 
 
 class WaiverState(StrEnum):
@@ -78,6 +86,7 @@ class Finding:
     brief: str = ""
     waived: bool = False
     power_cycle: bool = False
+    when: When = When.NOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +113,45 @@ class Verdict:
     def standing(self) -> Standing:
         """Green only if every required check passes; skips do not count, warnings and what is waived stay visible.
 
-        A host on which nothing required was looked at is unproven, however many checks were skipped.
+        A host on which nothing required was looked at is unproven, however many checks were skipped. What the next
+        boot would take away counts: a host that loses its card at the next reboot is not as wanted.
         """
-        required = [finding.answer for finding in self.findings if finding.required and not finding.waived]
-        if Answer.FAIL in required:
-            return Standing.FAILED
-        if Answer.UNKNOWN in required or not {Answer.PASS, Answer.WARN} & set(required):
-            return Standing.UNPROVEN
-        if any(finding.answer in {Answer.WARN, Answer.FAIL} for finding in self.findings):
-            return Standing.WARNED
-        return Standing.GREEN
+        return _standing(self.findings)
+
+    @property
+    def now(self) -> Standing:
+        """The same of the host as it runs, whatever the next boot brings."""
+        return _standing(self._about(When.NOW))
+
+    @property
+    def next_boot(self) -> Standing | None:
+        """The same of the next boot alone; None where nothing was asked about it.
+
+        Unproven also where nobody could know which kernel boots, which does not decide ``standing``.
+        """
+        asked = [finding for finding in self._about(When.NEXT_BOOT) if finding.answer is not Answer.SKIP]
+        if not asked:
+            return None
+        standing = _standing(asked)
+        blind = any(finding.answer is Answer.UNKNOWN for finding in asked)
+        return Standing.UNPROVEN if blind and standing is not Standing.FAILED else standing
+
+    def _about(self, when: When) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.findings if finding.when is when)
 
     @property
     def ok(self) -> bool:
         """True when the host is as wanted: green, or green with warnings."""
         return self.standing in {Standing.GREEN, Standing.WARNED}
+
+
+def _standing(findings: Iterable[Finding]) -> Standing:
+    listed = tuple(findings)
+    required = [finding.answer for finding in listed if finding.required and not finding.waived]
+    if Answer.FAIL in required:
+        return Standing.FAILED
+    if Answer.UNKNOWN in required or not {Answer.PASS, Answer.WARN} & set(required):
+        return Standing.UNPROVEN
+    if any(finding.answer in {Answer.WARN, Answer.FAIL} for finding in listed):
+        return Standing.WARNED
+    return Standing.GREEN

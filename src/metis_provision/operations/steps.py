@@ -33,6 +33,7 @@ def preflight() -> Step:
     view = view_of(ctx_state.get(), ctx_host.get())
     if view.desired.blockers:
         raise Refused("\n".join(view.desired.blockers))
+    _announce_what_is_foreseen(view)
     yield from ()
 
 
@@ -174,6 +175,12 @@ def _announce(view: View, concern: Concern) -> None:
     outcome_of(state).plan(host, concern, reasons)
     for reason in reasons:
         logger.info("%s%s: %s", host.print_prefix, concern, literal(reason))
+
+
+def _announce_what_is_foreseen(view: View) -> None:
+    state, host = ctx_state.get(), ctx_host.get()
+    for sentence in () if state.is_executing else view.desired.foreseen:
+        logger.warning("%sforeseen: %s", host.print_prefix, literal(sentence))
 
 
 def _announce_what_stays(view: View) -> None:

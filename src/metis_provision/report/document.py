@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from metis_provision.model.errors import UserError
-from metis_provision.model.verdict import Answer, Area, Finding, Link, Standing, Waiver, WaiverState
+from metis_provision.model.verdict import Answer, Area, Finding, Link, Standing, Waiver, WaiverState, When
 from metis_provision.report.rows import Row, standings
 
 SCHEMA: Literal["metis-provision/verdicts"] = "metis-provision/verdicts"
@@ -39,6 +39,7 @@ class FindingEntry(_Part):
     next: str = Field(description="What to do about anything that is not a pass; empty otherwise.")
     waived: bool = Field(False, description="An operator accepts it, so that it does not decide.")
     power_cycle: bool = Field(False, description="Taking the power away may be all that helps.")
+    when: When = Field(When.NOW, description="Of the host as it runs, or as it will be after its next boot.")
 
 
 class WaiverEntry(_Part):
@@ -65,6 +66,8 @@ class HostEntry(_Part):
 
     host: str
     standing: Standing | None
+    now: Standing | None = Field(None, description="The standing of the host as it runs, without its next boot.")
+    next_boot: Standing | None = Field(None, description="The standing of its next boot; null if nothing was asked.")
     ok: bool
     reason: str
     findings: tuple[FindingEntry, ...]
@@ -127,10 +130,14 @@ def read_report(text: str | bytes, where: str) -> Report:
 def _host(row: Row) -> HostEntry:
     verdict = row.verdict
     if verdict is None:
-        return HostEntry(host=row.host, standing=None, ok=False, reason=row.reason, findings=())
+        return HostEntry(
+            host=row.host, standing=None, now=None, next_boot=None, ok=False, reason=row.reason, findings=()
+        )
     return HostEntry(
         host=row.host,
         standing=verdict.standing,
+        now=verdict.now,
+        next_boot=verdict.next_boot,
         ok=verdict.ok,
         reason=row.reason,
         findings=tuple(map(_finding, verdict.findings)),
@@ -152,6 +159,7 @@ def _finding(finding: Finding) -> FindingEntry:
         next=finding.next_step,
         waived=finding.waived,
         power_cycle=finding.power_cycle,
+        when=finding.when,
     )
 
 

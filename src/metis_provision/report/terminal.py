@@ -144,6 +144,8 @@ def _stacked(rows: Sequence[Row], border: box.Box) -> Table:
 def _standing(row: Row) -> Text:
     standing = row.verdict.standing if row.verdict else None
     words = standing.value if standing else NO_VERDICT
+    if row.verdict and row.verdict.next_boot in {Standing.FAILED, Standing.UNPROVEN}:
+        words = f"{words}: {row.verdict.now} now, {row.verdict.next_boot} at next boot"
     if standing is None and row.reason and len(row.reason) <= _CELL_AT_MOST:
         words = f"{words}: {literal(row.reason)}"
     return Text(words, style=_STYLES[standing])

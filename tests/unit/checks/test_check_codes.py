@@ -12,6 +12,7 @@ from builders import (
     HEAP,
     HOLDER,
     KERNEL,
+    MODULE_PATH,
     NODE,
     OTHER_KERNEL,
     PORT,
@@ -19,6 +20,7 @@ from builders import (
     SECOND_CARD,
     SECOND_NODE,
     SECOND_PORT,
+    VERSION,
     attempts,
     build,
     card,
@@ -54,14 +56,19 @@ from metis_provision.model.survey import (
     Account,
     Attempt,
     Boot,
+    Certificate,
     CommandResult,
     Driver,
+    FailedBuild,
     FileState,
     Generator,
     Host,
     ImageItem,
     InitramfsImage,
     InitramfsState,
+    Kernel,
+    ModuleTrust,
+    NextBoot,
     Past,
     RuleLine,
     Section,
@@ -341,6 +348,11 @@ def _driver() -> Iterator[Case]:
     yield Case("METIS-204", "same", HEALTHY, PASS, "in memory and on disk")
     yield Case("METIS-204", "older in memory", old, FAIL, f"1.5.6 is in memory, version 1.6.2 is on disk for {KERNEL}")
     no_file = evidence(kernels=(kernel(module_path=None, module_version=None),))
+    rebuilt = (kernel(srcversion="AA"),)
+    other_sources = evidence(kernels=rebuilt, driver=loaded(srcversion="BB"))
+    yield Case("METIS-204", "other sources", other_sources, FAIL, "1.6.2, built from other sources, is on disk")
+    same_sources = evidence(kernels=rebuilt, driver=loaded(srcversion="AA"))
+    yield Case("METIS-204", "same sources", same_sources, PASS, "in memory and on disk")
     yield Case("METIS-204", "no file", no_file, FAIL, "no module is on disk")
     yield Case("METIS-204", "file unread", evidence(kernels=(kernel(module_version=None),)), UNKNOWN, "metis.ko.xz")
     yield Case("METIS-204", "kernel unread", evidence(kernels=()), UNKNOWN, "which kernel is running")
@@ -365,6 +377,11 @@ def _driver() -> Iterator[Case]:
     yield Case("METIS-211", "other kernel", evidence(dkms=(build(kernel=OTHER_KERNEL),)), FAIL, "not known to DKMS")
     yield Case("METIS-211", "empty", evidence(dkms=()), FAIL, "not known to DKMS")
     yield Case("METIS-211", "no dkms", evidence(dkms=None), FAIL, "DKMS is not installed")
+    failing = FailedBuild(VERSION, KERNEL, "/make.log", "metis_main.c:88:9: error: x")
+    told = evidence(dkms=(build(state="built"),), failed_builds=(failing,))
+    yield Case("METIS-211", "does not compile", told, FAIL, "built; it does not compile: metis_main.c:88:9: error: x.")
+    hollow = evidence(kernels=(kernel(module_path=None, module_version=None),))
+    yield Case("METIS-211", "installed nowhere", hollow, FAIL, "installed, says DKMS, but there is no such file")
     replaced = build(remark="Differences between built and installed modules")
     yield Case("METIS-211", "replaced since", evidence(dkms=(replaced,)), WARN, "installed, but Differences between")
     shadowing = build(remark="original_module exists")
@@ -381,6 +398,11 @@ def _driver() -> Iterator[Case]:
     bare = with_other(module_path=None, headers=False)
     yield Case("METIS-220", "no headers", bare, WARN, "its headers are missing")
     yield Case("METIS-220", "of another build", with_other(vermagic=f"{KERNEL} SMP"), WARN, f"was built for {KERNEL}")
+    failing = FailedBuild(VERSION, OTHER_KERNEL, "/make.log", "a.c:1: error: x")
+    uncompiled = evidence(kernels=(kernel(), kernel(OTHER_KERNEL, module_path=None)), failed_builds=(failing,))
+    yield Case("METIS-220", "does not compile", uncompiled, WARN, "none is installed, and it does not compile: a.c:1")
+    following = evidence(kernels=(kernel(), kernel(OTHER_KERNEL)), next_boot=NextBoot(OTHER_KERNEL, "a link"))
+    yield Case("METIS-220", "boots next", following, SKIP, "no other kernel")
     yield Case(
         "METIS-220", "older version", with_other(module_version="1.5.6"), WARN, "is version 1.5.6, 1.6.2 is asked"
     )
@@ -388,6 +410,145 @@ def _driver() -> Iterator[Case]:
     packaged = replace(from_package, survey=survey(kernels=(kernel(), kernel(OTHER_KERNEL, module_version="1.5.6"))))
     yield Case("METIS-220", "any version", packaged, PASS, OTHER_KERNEL)
     yield Case("METIS-220", "version unread", with_other(module_version=None), PASS, OTHER_KERNEL)
+
+
+def _next_boot() -> Iterator[Case]:
+    def booting(*kernels: Kernel, following: str | None = OTHER_KERNEL, **changes: object) -> Evidence:
+        """A host that runs KERNEL, has these others too, and boots ``following`` next."""
+        named = NextBoot(following, "GRUB's default entry" if following else "there are both a and b")
+        return evidence(kernels=(kernel(), *kernels), next_boot=named, **changes)
+
+    def other(**changes: object) -> Kernel:
+        return kernel(OTHER_KERNEL, **changes)
+
+    container = evidence(host=replace(survey().host, container="podman"))
+    no_driver = evidence(wanted=desired(module=None, dkms=None))
+    not_ours = evidence(wanted=desired(dkms=None), asked=settings(driver="none", driver_version=None))
+
+    yield Case("METIS-230", "only one", HEALTHY, PASS, f"{KERNEL} boots next (the only kernel on disk)")
+    yield Case("METIS-230", "named", booting(other()), PASS, f"{OTHER_KERNEL} boots next (GRUB's")
+    yield Case("METIS-230", "unknown", booting(other(), following=None), UNKNOWN, "next: there are both a and b")
+    yield Case("METIS-230", "not looked", evidence(next_boot=None), UNKNOWN, "did not look for a boot loader")
+    yield Case("METIS-230", "gone", booting(following="9.9"), WARN, "9.9 boots next (GRUB's default entry), and has no")
+    for code in ("METIS-230", "METIS-232", "METIS-234", "METIS-235"):
+        yield Case(code, "container", container, SKIP, "kernel of its host")
+        yield Case(code, "no driver", no_driver, SKIP, "is not wanted here")
+        yield Case(code, "no kernel", evidence(kernels=(), next_boot=None), UNKNOWN, "no kernel was found")
+
+    yield Case("METIS-231", "there", booting(other()), PASS, OTHER_KERNEL)
+    bare = other(headers=False, module_path=None, module_version=None, vermagic=None)
+    yield Case(
+        "METIS-231", "missing", booting(bare), FAIL, f"{OTHER_KERNEL}/build/Makefile), which boots next: the driver"
+    )
+    yield Case("METIS-231", "built before", booting(other(headers=False)), WARN, "the driver is there, but no other")
+    yield Case("METIS-231", "gone", booting(following="9.9"), SKIP, "METIS-232")
+    yield Case("METIS-231", "not ours", not_ours, SKIP, "not come from DKMS")
+    either = booting(other(), following=None)
+    yield Case("METIS-231", "whichever boots", either, PASS, "The build tree of")
+    yield Case("METIS-231", "perhaps", booting(bare, following=None), UNKNOWN, f"not in order for {OTHER_KERNEL}, and")
+
+    yield Case("METIS-232", "there", booting(other()), PASS, f"{OTHER_KERNEL}/updates/dkms/metis.ko.xz is there")
+    yield Case("METIS-232", "of no matter", booting(bare, following=KERNEL), PASS, MODULE_PATH)
+    unbuilt = other(module_path=None, module_version=None, vermagic=None)
+    yield Case("METIS-232", "not built", booting(unbuilt), FAIL, "has no driver: metis/1.6.2 is not known to DKMS.")
+    added = (build(), build(kernel=None, architecture=None, state="added"))
+    yield Case("METIS-232", "added", booting(unbuilt, dkms=added), FAIL, "no driver: metis/1.6.2 is added.")
+    broken = (build(), build(kernel=None, architecture=None, state="broken"))
+    yield Case("METIS-232", "broken", booting(unbuilt, dkms=broken), FAIL, "no driver: metis/1.6.2 is broken.")
+    built = (build(), build(kernel=OTHER_KERNEL, state="built"))
+    yield Case("METIS-232", "built only", booting(unbuilt, dkms=built), FAIL, "no driver: metis/1.6.2 is built.")
+    hollow = (build(), build(kernel=OTHER_KERNEL))
+    yield Case("METIS-232", "hollow", booting(unbuilt, dkms=hollow), FAIL, "is installed, but there is no such file")
+    log = FailedBuild(VERSION, OTHER_KERNEL, "/make.log", "metis_main.c:88:9: error: no class_create_v2")
+    yield Case(
+        "METIS-232",
+        "does not compile",
+        booting(unbuilt, failed_builds=(log,)),
+        FAIL,
+        "does not compile: metis_main.c:88",
+    )
+    elsewhere = (replace(log, kernel="9.9"), replace(log, version="1.5.6"))
+    yield Case("METIS-232", "other builds", booting(unbuilt, failed_builds=elsewhere), FAIL, "is not known to DKMS.")
+    yield Case("METIS-232", "modules gone", booting(following="9.9"), FAIL, "there is no /lib/modules/9.9")
+    packaged = replace(not_ours, survey=booting(unbuilt).survey)
+    yield Case("METIS-232", "not ours", packaged, FAIL, "there is no such file below its modules")
+
+    yield Case("METIS-233", "as asked", booting(other()), PASS, "is version 1.6.2")
+    yield Case(
+        "METIS-233", "older", booting(other(module_version="1.5.6")), FAIL, "is version 1.5.6; 1.6.2 is asked for"
+    )
+    yield Case("METIS-233", "unread", booting(other(module_version=None)), UNKNOWN, "the version of")
+    yield Case("METIS-233", "no module", booting(unbuilt), SKIP, "METIS-232")
+    yield Case("METIS-233", "nothing asked", not_ours, SKIP, "no version is asked for")
+
+    yield Case("METIS-234", "its own", booting(other()), PASS, f"was built for {OTHER_KERNEL}")
+    copied = other(vermagic=f"{KERNEL} SMP")
+    yield Case(
+        "METIS-234", "another's", booting(copied), FAIL, f"boots next, and {copied.module_path} was built for {KERNEL}"
+    )
+    weak = replace(copied, module_path=f"/lib/modules/{OTHER_KERNEL}/weak-updates/metis.ko")
+    yield Case("METIS-234", "weak module", booting(weak), PASS, f"was built for {KERNEL}")
+    yield Case("METIS-234", "unread", booting(other(vermagic=None)), UNKNOWN, "the vermagic of")
+    yield Case("METIS-234", "no module", booting(unbuilt), SKIP, "METIS-232")
+
+
+def _signatures() -> Iterator[Case]:
+    ours = Certificate("0a" * 20, "afe12", "0d1c", "DKMS module signing key")
+    stranger = replace(ours, fingerprint="1b" * 20, serial="77", key_id="99")
+    unsigned = kernel(signed=False)
+    signed = kernel(signed=True, signer="DKMS module signing key", signing_key="afe12")
+
+    def under(trust: ModuleTrust, module: Kernel, *, secure_boot: bool = True, **changes: object) -> Evidence:
+        return evidence(host=replace(survey().host, secure_boot=secure_boot), trust=trust, kernels=(module,), **changes)
+
+    def locked(**changes: object) -> ModuleTrust:
+        usual = {"sig_enforce": False, "lockdown": "integrity", "enrolled": (stranger,), "staged": (), "own": ours}
+        return ModuleTrust(**{**usual, "own_path": "/var/lib/dkms/mok.pub", **changes})  # type: ignore[arg-type]
+
+    asleep = Driver()
+    cases = (
+        ("unsigned", under(locked(), unsigned, driver=asleep), "is not signed, and the kernel's lockdown"),
+        ("not enrolled", under(locked(), signed, driver=asleep), "is signed by a key that is not enrolled"),
+        ("staged", under(locked(staged=(ours,)), signed, driver=asleep), "waits for a confirmation at the console"),
+        (
+            "enforced without EFI",
+            under(ModuleTrust(sig_enforce=True, enrolled=()), signed, secure_boot=False, driver=asleep),
+            "not enrolled, and module.sig_enforce refuses",
+        ),
+    )
+    for name, seen, words in cases:
+        yield Case("METIS-235", name, seen, FAIL, words)
+        yield Case("METIS-240", name, seen, FAIL, words)
+    yield Case("METIS-235", "nothing insists", HEALTHY, PASS, "Nothing on this host insists")
+    yield Case(
+        "METIS-235", "enrolled", under(locked(enrolled=(stranger, ours)), signed), PASS, "a key that is enrolled"
+    )
+    listed = locked(enrolled=None, kernel_keys=("0d1c",))
+    yield Case("METIS-235", "in the kernel's keyring", under(listed, signed), PASS, "a key that is enrolled")
+    blind = locked(enrolled=None, staged=None)
+    yield Case("METIS-235", "in memory", under(blind, signed), PASS, "a key that is enrolled")
+    yield Case("METIS-235", "unread", under(blind, signed, driver=asleep), UNKNOWN, "could not be read")
+    nothing = evidence(trust=None, host=replace(survey().host, secure_boot=None))
+    yield Case("METIS-235", "not looked", nothing, UNKNOWN, "whether the kernel insists")
+    away = kernel(module_path=None, module_version=None, vermagic=None)
+    yield Case("METIS-235", "no module", under(locked(), away), SKIP, "METIS-232")
+    unlocked = ModuleTrust(sig_enforce=False, lockdown="none")
+    yield Case("METIS-235", "Secure Boot alone", under(unlocked, unsigned), PASS, "Nothing on this host insists")
+    ignored = ModuleTrust(sig_enforce=False, shim_validates=False)
+    yield Case("METIS-235", "off in shim", under(ignored, unsigned), PASS, "Nothing on this host insists")
+    yield Case("METIS-235", "lockdown unread", under(ModuleTrust(), unsigned), FAIL, "is not signed, and Secure Boot")
+
+    yield Case("METIS-240", "in memory", under(locked(), signed), PASS, "took the module")
+    yield Case("METIS-240", "nothing insists", evidence(driver=asleep), SKIP, "nothing speaks against")
+    yield Case("METIS-240", "no module", evidence(driver=asleep, kernels=(away,)), SKIP, "METIS-211")
+    refused = ("[   12.1] metis: Loading of module with unavailable key is rejected",)
+    said = under(locked(enrolled=None), signed, driver=asleep, log=refused)
+    yield Case("METIS-240", "the kernel's word", said, FAIL, '("Loading of module with unavailable key is rejected")')
+    lockdown = ("[   12.1] Lockdown: modprobe: unsigned module loading is restricted; see man kernel_lockdown.7",)
+    said = evidence(driver=asleep, log=lockdown, kernels=(unsigned,), trust=None)
+    yield Case("METIS-240", "lockdown's word", said, FAIL, "is not signed, and the kernel (")
+    tainted = ("[   12.1] metis: module verification failed: signature and/or required key missing - tainting kernel",)
+    yield Case("METIS-240", "a warning", evidence(driver=asleep, log=tainted), SKIP, "nothing speaks against")
 
 
 def _rules() -> Iterator[Case]:
@@ -752,7 +913,7 @@ def _initramfs() -> Iterator[Case]:
         given = {"initramfs": state, "image_items": found, **changes}
         return evidence(wanted=wanted, asked=explicit, **given)
 
-    for code in ("METIS-620", "METIS-621", "METIS-622"):
+    for code in ("METIS-620", "METIS-621", "METIS-622", "METIS-623"):
         yield Case(code, "nothing wanted", HEALTHY, SKIP, "wants nothing in the initramfs")
         inside = replace(HEALTHY.survey.host, container="podman")
         yield Case(code, "container", host(host=inside), SKIP, "its host's")
@@ -788,6 +949,20 @@ def _initramfs() -> Iterator[Case]:
     dark = host(*items(), ImageItem(OTHER_KERNEL, "", None), images=both)
     yield Case("METIS-622", "unlisted", dark, UNKNOWN, "could not be listed")
     yield Case("METIS-622", "never looked into", host(*items(), images=both), WARN, "never looked into")
+    other = {"kernels": (kernel(), kernel(OTHER_KERNEL)), "next_boot": NextBoot(OTHER_KERNEL, "a link")}
+    whole = host(*items(), *items(OTHER_KERNEL), images=both, **other)
+    yield Case("METIS-622", "boots next", whole, SKIP, "no other kernel")
+    yield Case("METIS-623", "running", complete, SKIP, "METIS-620")
+    yield Case("METIS-623", "complete", whole, PASS, f"initrd.img-{OTHER_KERNEL} holds everything")
+    bare = host(*items(), *items(OTHER_KERNEL, metis=False), images=both, **other)
+    yield Case("METIS-623", "no module", bare, FAIL, f"initrd.img-{OTHER_KERNEL} lacks metis.")
+    stale = host(*items(), *items(OTHER_KERNEL, mark=False), images=both, **other)
+    yield Case("METIS-623", "stale", stale, FAIL, "from something else than what goes in now")
+    yield Case("METIS-623", "no image", host(*items(), **other), FAIL, f"{OTHER_KERNEL} is booted without an image")
+    dark = host(*items(), ImageItem(OTHER_KERNEL, "", None), images=both, **other)
+    yield Case("METIS-623", "unlisted", dark, UNKNOWN, "could not be listed")
+    unnamed = host(*items(), images=both, next_boot=NextBoot(None, "no loader"))
+    yield Case("METIS-623", "which is not known", unnamed, SKIP, "METIS-230")
 
 
 def _boot() -> Iterator[Case]:
@@ -864,6 +1039,8 @@ GROUPS = (
     _options,
     _past,
     _rules,
+    _next_boot,
+    _signatures,
     _host,
     _cards,
     _link,

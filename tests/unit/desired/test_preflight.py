@@ -8,7 +8,7 @@ import pytest
 
 from metis_provision.desired.state import desired_state
 from metis_provision.model.settings import Settings
-from metis_provision.model.survey import Host, Kernel, Survey
+from metis_provision.model.survey import Certificate, Host, Kernel, ModuleTrust, Survey
 
 SETTINGS = Settings(driver_version="1.6.2", driver_source="driver.tar.gz", driver_sha256="d" * 64)
 GOOD = Survey(
@@ -73,3 +73,33 @@ def test_a_container_that_only_carries_files_is_welcome() -> None:
 )
 def test_the_apt_family_is_recognised(os_release: dict[str, str]) -> None:
     assert blockers(replace(GOOD, host=replace(GOOD.host, os_release=os_release))) == ()
+
+
+OURS = Certificate("0a" * 20, "afe12", "0d1c", "DKMS module signing key")
+
+
+def locked(**changes: object) -> Survey:
+    trust = ModuleTrust(**{"sig_enforce": False, "lockdown": "integrity", "enrolled": (), "staged": (), **changes})  # type: ignore[arg-type]
+    return replace(GOOD, host=replace(GOOD.host, secure_boot=True), trust=trust)
+
+
+@pytest.mark.parametrize(
+    ("survey", "words"),
+    [
+        (locked(), "DKMS has no key here yet"),
+        (locked(own=OURS, own_path="/srv/mok.der"), "signs it with /srv/mok.der, which is not enrolled: run mokutil"),
+        (locked(own=OURS, staged=(OURS,)), "until the enrolment of /var/lib/dkms/mok.pub is confirmed"),
+        (locked(own=OURS, enrolled=(OURS,)), None),
+        (locked(own=OURS, enrolled=None), None),
+        (locked(lockdown="none"), None),
+        (GOOD, None),
+    ],
+)
+def test_what_secure_boot_will_refuse_is_said_beforehand_and_stops_nothing(survey: Survey, words: str | None) -> None:
+    state = desired_state(SETTINGS, survey)
+    assert state.blockers == ()
+    assert [bool(words and words in sentence) for sentence in state.foreseen] == [True] * bool(words)
+
+
+def test_who_brings_no_driver_is_told_nothing_of_keys() -> None:
+    assert desired_state(Settings(driver="none"), locked()).foreseen == ()  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ import pytest
 
 import sample_fleet
 from metis_provision.model.errors import UserError
-from metis_provision.model.verdict import Answer, Area, Finding, Link, Verdict, Waiver, WaiverState
+from metis_provision.model.verdict import Answer, Area, Finding, Link, Verdict, Waiver, WaiverState, When
 from metis_provision.report.document import read_report, report_of, report_text
 from metis_provision.report.rows import Row
 
@@ -30,7 +30,9 @@ ROWS = (
                     "METIS-120", "Link", Answer.WARN, NASTY, "Reseat.", "0000:01:00.0", True, Area.LINK, "x1", True
                 ),
                 Finding(
-                    "METIS-220", "Kernels", Answer.UNKNOWN, "?", "Look.", "6.12", False, Area.DRIVER, power_cycle=True
+                    *("METIS-220", "Kernels", Answer.UNKNOWN, "?", "Look.", "6.12", False, Area.DRIVER),
+                    power_cycle=True,
+                    when=When.NEXT_BOOT,
                 ),
             ),
             (Waiver("METIS-120", NASTY, date(2026, 12, 31), WaiverState.IN_FORCE),),
@@ -42,6 +44,8 @@ ROWS = (
 LOOKED = {
     "host": "lab1",
     "standing": "warned",
+    "now": "warned",
+    "next_boot": "unproven",
     "ok": True,
     "reason": "",
     "findings": [
@@ -57,6 +61,7 @@ LOOKED = {
             "next": "",
             "waived": False,
             "power_cycle": False,
+            "when": "now",
         },
         {
             "code": "METIS-120",
@@ -70,6 +75,7 @@ LOOKED = {
             "next": "Reseat.",
             "waived": True,
             "power_cycle": False,
+            "when": "now",
         },
         {
             "code": "METIS-220",
@@ -83,6 +89,7 @@ LOOKED = {
             "next": "Look.",
             "waived": False,
             "power_cycle": True,
+            "when": "next-boot",
         },
     ],
     "waivers": [{"code": "METIS-120", "reason": NASTY, "until": "2026-12-31", "state": "in-force"}],
@@ -91,6 +98,8 @@ LOOKED = {
 AWAY = {
     "host": "lab2",
     "standing": None,
+    "now": None,
+    "next_boot": None,
     "ok": False,
     "reason": "unreachable",
     "findings": [],

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from metis_provision.model.verdict import Answer, Area, Finding, Verdict
+from metis_provision.model.verdict import Answer, Area, Finding, Verdict, When
 from metis_provision.report.terminal import Row, literal, print_plan, print_report, render_plan, render_report
 
 CARD = "0000:01:00.0"
@@ -384,3 +384,17 @@ def test_a_plan_goes_to_a_stream():
     stream = io.StringIO()
     print_plan(PLANS, stream)
     assert stream.getvalue() == render_plan(PLANS, width=None, colour=False)
+
+
+def test_a_host_that_will_lose_its_card_says_so_beside_its_standing():
+    doomed = Verdict(
+        "lab1",
+        (
+            Finding("METIS-101", "Cards", Answer.PASS, "1 card."),
+            Finding("METIS-232", "Driver", Answer.FAIL, "6.13 has none.", "Run the deploy.", when=When.NEXT_BOOT),
+        ),
+    )
+    text = render_report([Row("lab1", doomed)], width=None, colour=False, plain=True)
+    assert "failed: green now, failed at next boot" in text
+    fine = Verdict("lab1", doomed.findings[:1])
+    assert "now" not in render_report([Row("lab1", fine)], width=None, colour=False, plain=True)
