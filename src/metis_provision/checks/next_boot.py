@@ -84,7 +84,8 @@ def _why_no_module(evidence: Evidence, kernel: Kernel) -> str:
     if state in INSTALLED:
         return f"DKMS says {module.name}/{module.version} is {state}, but there is no such file"
     missing = "" if kernel.headers else ", and its headers are missing"
-    return f"{module.name}/{module.version} is {state}{missing}"
+    what = f"{module.name}/{module.version} is " if evidence.dkms is not None else ""
+    return f"{what}{state}{missing}"
 
 
 def _on_disk(evidence: Evidence, kernel: Kernel) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metis_provision.desired import access, boot, driver, initramfs, payloads, preflight, services
+from metis_provision.desired import access, boot, driver, initramfs, kernel_hook, payloads, preflight, services
 from metis_provision.desired.past import with_past
 from metis_provision.desired.platforms import all_package_patterns, platform_of
 from metis_provision.model.artifact import DesiredState
@@ -24,6 +24,7 @@ def _own_state(settings: Settings, survey: Survey) -> DesiredState:
         files=(
             *access.files(settings),
             *driver.files(settings),
+            *kernel_hook.files(settings, survey),
             *initramfs.files(settings, survey),
             *services.files(settings, survey),
         ),
@@ -43,7 +44,8 @@ def _own_state(settings: Settings, survey: Survey) -> DesiredState:
 def survey_request(settings: Settings, sections: tuple[Section, ...] = PASSIVE) -> SurveyRequest:
     """What a survey must look for, so that ``desired_state`` can be compared with it."""
     paths = [file.path for file in access.files(settings)]
-    paths += [driver.MODULES_LOAD, driver.MODPROBE, RECEIPT_PATH, *initramfs.PATHS, *services.paths(settings)]
+    paths += [driver.MODULES_LOAD, driver.MODPROBE, RECEIPT_PATH, *kernel_hook.PATHS]
+    paths += [*initramfs.PATHS, *services.paths(settings)]
     tree = driver.dkms(settings)
     if tree is not None:
         paths += [tree.conf_path, tree.mark_path]

@@ -221,6 +221,9 @@ class Settings(BaseModel):
         description="A driver in memory that is not the one on disk: never, or if-free to load it anew when nobody "
         "holds a card.",
     )
+    kernel_hook: bool = Field(
+        True, description="Log at every kernel update whether the card will be there when that kernel boots."
+    )
     boot_config: bool = Field(True, description="Keep what the carrier needs in config.txt of a Raspberry Pi.")
     boot_lines: list[BootLine] = Field(
         default_factory=list, description="More lines for config.txt, in force for this board only."

@@ -40,7 +40,7 @@ def verdict_text(name: str) -> str:
     wanted = desired(files=(MODULES_LOAD,), **({} if asked.driver == "dkms" else {"dkms": None, "module": None}))
     survey = parse_survey((SURVEYS / f"{name}.txt").read_text(encoding="utf-8"))
     verdict = evaluate(name, Evidence(asked, survey, wanted))
-    lines = [f"{name}: {verdict.standing}"]
+    lines = [f"{name}: {verdict.standing} (now {verdict.now}, next boot {verdict.next_boot or 'not asked about'})"]
     for finding in verdict.findings:
         about = f" [{finding.subject}]" if finding.subject else ""
         lines.append(f"{finding.code} {finding.answer}{about} {finding.seen}")
@@ -64,7 +64,24 @@ def test_recorded_host(name):
     ],
 )
 def test_a_fault_of_the_lab_is_never_green(name, standing):
-    assert verdict_text(name).startswith(f"{name}: {standing}\n")
+    assert verdict_text(name).startswith(f"{name}: {standing} (")
+
+
+@pytest.mark.parametrize(
+    ("name", "now", "following"),
+    [
+        ("debian13-provisioned", "green", "green"),
+        ("next-boot-no-headers", "green", "failed"),
+        ("next-boot-build-failed", "green", "failed"),
+        ("secure-boot-enrolled", "green", "green"),
+        ("secure-boot-unsigned", "failed", "failed"),
+        ("secure-boot-not-enrolled", "failed", "failed"),
+        ("secure-boot-staged", "failed", "failed"),
+        ("sig-enforce-without-efi", "failed", "failed"),
+    ],
+)
+def test_now_and_the_next_boot_are_told_apart(name, now, following):
+    assert verdict_text(name).splitlines()[0].endswith(f"(now {now}, next boot {following})")
 
 
 def test_there_are_recorded_hosts_and_no_verdict_is_left_over():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from metis_provision.model.survey import Survey
+from metis_provision.model.survey import SignatureState, Survey
 from metis_provision.survey.parser import read_survey
 
 SURVEYS = Path(__file__).parents[2] / "fixtures" / "surveys"
@@ -165,3 +165,30 @@ def test_what_a_raspberry_pi_boots_with():
     assert boot.config.endswith("dtoverlay=pcie-32bit-dma-pi5\n[all]\n# metis-provision end\n")
     assert "pcie-32bit-dma-pi5" in boot.overlays
     assert (boot.read_only, boot.pcie_enabled, boot.pcie_generation, boot.changed) == (False, True, 3, ())
+
+
+@pytest.mark.parametrize(
+    ("name", "state"),
+    [
+        ("secure-boot-unsigned", SignatureState.UNSIGNED),
+        ("secure-boot-not-enrolled", SignatureState.NOT_ENROLLED),
+        ("secure-boot-staged", SignatureState.STAGED),
+        ("secure-boot-enrolled", SignatureState.ENROLLED),
+        ("sig-enforce-without-efi", SignatureState.NOT_ENROLLED),
+    ],
+)
+def test_the_states_of_secure_boot(name, state):
+    survey = load(name)
+    assert survey.host.secure_boot is name.startswith("secure-boot")
+    assert survey.signatures_enforced
+    assert survey.trust.own_path == "/var/lib/dkms/mok.pub"
+    assert survey.trust.signature(survey.running_kernel) is state
+
+
+def test_a_kernel_that_arrived_and_boots_next():
+    survey = load("next-boot-build-failed")
+    assert survey.next_kernel.release == "6.12.124+deb13-amd64"
+    assert not survey.next_kernel.running
+    (build,) = survey.failed_builds
+    assert build.kernel == survey.next_kernel.release
+    assert "error: implicit declaration" in build.error

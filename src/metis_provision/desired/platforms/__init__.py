@@ -4,6 +4,7 @@ from metis_provision.desired.platforms import alpine, arch, debian, fedora, gent
 from metis_provision.desired.platforms.base import (
     DeviceManager,
     InitSystem,
+    KernelHook,
     Platform,
     all_package_patterns,
     platform_of,
@@ -13,6 +14,7 @@ from metis_provision.desired.platforms.base import (
 __all__ = [
     "DeviceManager",
     "InitSystem",
+    "KernelHook",
     "Platform",
     "all_package_patterns",
     "platform_of",

@@ -6,7 +6,15 @@ import re
 from collections.abc import Iterator
 from typing import ClassVar
 
-from metis_provision.desired.platforms.base import Example, InitSystem, Platform, names, replaced_on_disk, words
+from metis_provision.desired.platforms.base import (
+    Example,
+    InitSystem,
+    KernelHook,
+    Platform,
+    names,
+    replaced_on_disk,
+    words,
+)
 from metis_provision.model.survey import Generator, Host, Kernel, Survey
 
 _BUILD_OF_LINUX = re.compile(r"-arch\d+-\d+$")
@@ -29,6 +37,7 @@ class Arch(Platform):
         "linux-rpi-headers",
         "linux-aarch64-headers",
     )
+    kernel_hooks: ClassVar[tuple[KernelHook, ...]] = (KernelHook.PACMAN,)
     example: ClassVar[Example] = Example(
         {"ID": "arch", "PRETTY_NAME": "Arch Linux"},
         {"x86_64": "6.11.6-arch1-1", "aarch64": "6.12.34-1-rpi-ARCH"},

@@ -31,6 +31,17 @@ class DeviceManager(StrEnum):
     MDEV = "mdev"
 
 
+class KernelHook(StrEnum):
+    """Files by which a family's tools tell others that a kernel was installed, named so that they come after DKMS's."""
+
+    POSTINST = "/etc/kernel/postinst.d/zz-metis-next-boot"
+    HEADERS = "/etc/kernel/header_postinst.d/zz-metis-next-boot"
+    """Debian configures a kernel before its headers: DKMS builds when these arrive."""
+    KERNEL_INSTALL = "/etc/kernel/install.d/95-metis-next-boot.install"
+    PACMAN = "/etc/pacman.d/hooks/95-metis-next-boot.hook"
+    ALPINE = "/etc/kernel-hooks.d/zz-metis-next-boot.hook"
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """Names of the packages with the tools that every host needs."""
@@ -79,6 +90,7 @@ class Platform(ABC):
     """Headers that our package of the driver recommends, by the family's own names; the first that exists is taken."""
     leaves_out_unknown: ClassVar[bool] = False
     """Whether ``install_script`` goes on without packages that no repository has."""
+    kernel_hooks: ClassVar[tuple[KernelHook, ...]]
     example: ClassVar[Example]
     _registry: ClassVar[list[type[Platform]]] = []
 

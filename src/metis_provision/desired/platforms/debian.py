@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import ClassVar
 
-from metis_provision.desired.platforms.base import Example, InitSystem, Platform, names, words
+from metis_provision.desired.platforms.base import Example, InitSystem, KernelHook, Platform, names, words
 from metis_provision.model.survey import Generator, Host, Kernel, Survey
 
 _IMAGE, _HEADERS = "linux-image-", "linux-headers-"
@@ -31,6 +31,7 @@ class Debian(Platform):
         "linux-headers",
     )
     leaves_out_unknown: ClassVar[bool] = True
+    kernel_hooks: ClassVar[tuple[KernelHook, ...]] = (KernelHook.POSTINST, KernelHook.HEADERS)
     example: ClassVar[Example] = Example(
         {"ID": "debian", "VERSION_ID": "13", "PRETTY_NAME": "Debian GNU/Linux 13 (trixie)"},
         {"x86_64": "6.12.63+deb13-amd64", "aarch64": "6.12.63+deb13-arm64"},

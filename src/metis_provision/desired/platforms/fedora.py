@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from metis_provision.desired.platforms.base import Example, InitSystem, Platform, names, words
+from metis_provision.desired.platforms.base import Example, InitSystem, KernelHook, Platform, names, words
 from metis_provision.model.survey import Generator, Host, Kernel, Survey
 
 
@@ -16,6 +16,7 @@ class Fedora(Platform):
     generator: ClassVar[Generator] = Generator.DRACUT
     module_location: ClassVar[str] = "/extra"
     manager: ClassVar[str] = "rpm"
+    kernel_hooks: ClassVar[tuple[KernelHook, ...]] = (KernelHook.KERNEL_INSTALL,)
     example: ClassVar[Example] = Example(
         {"ID": "fedora", "VERSION_ID": "42", "PRETTY_NAME": "Fedora Linux 42"},
         {"x86_64": "6.16.7-200.fc42.x86_64", "aarch64": "6.16.7-200.fc42.aarch64"},

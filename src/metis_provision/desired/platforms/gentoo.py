@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from metis_provision.desired.platforms.base import Example, InitSystem, Platform, Tools, names, numbered, words
+from metis_provision.desired.platforms.base import (
+    Example,
+    InitSystem,
+    KernelHook,
+    Platform,
+    Tools,
+    names,
+    numbered,
+    words,
+)
 from metis_provision.model.survey import Generator, Host, Kernel, Survey
 
 
@@ -22,6 +31,7 @@ class Gentoo(Platform):
     manager: ClassVar[str] = "portage"
     # The ebuild builds the module itself.
     driver_package: ClassVar[str] = "sys-kernel/metis"
+    kernel_hooks: ClassVar[tuple[KernelHook, ...]] = (KernelHook.POSTINST, KernelHook.KERNEL_INSTALL)
     example: ClassVar[Example] = Example(
         {"ID": "gentoo", "PRETTY_NAME": "Gentoo Linux"},
         {"x86_64": "6.18.26-gentoo-dist", "aarch64": "6.18.26-gentoo-dist"},
