@@ -200,7 +200,9 @@ class ModuleTrust:
             return SignatureState.ENROLLED
         if staged:
             return SignatureState.STAGED
-        return SignatureState.UNKNOWN if enrolled is None else SignatureState.NOT_ENROLLED
+        # The kernel reads machine owner keys at boot: what is in none of its keyrings it does not take.
+        absent = signer.key_id is not None and self.kernel_keys is not None
+        return SignatureState.UNKNOWN if enrolled is None and not absent else SignatureState.NOT_ENROLLED
 
     @staticmethod
     def _among(signer: Certificate, keys: tuple[Certificate, ...] | None) -> bool | None:

@@ -164,8 +164,12 @@ def past_job(change: PastChange) -> str:
 
 
 def load_command(change: CardChange) -> str:
-    """The script that loads the module and has udev apply its rules to the card."""
-    values = {"METIS_MODULE": change.load or "", "METIS_TRIGGER": " ".join(change.trigger)}
+    """The script that loads the module, or loads it anew, and has udev apply its rules to the card."""
+    values = {
+        "METIS_MODULE": change.load or "",
+        "METIS_RELOAD": change.reload or "",
+        "METIS_TRIGGER": " ".join(change.trigger),
+    }
     return _with_variables("load.sh", values)
 
 

@@ -121,7 +121,9 @@ def kernel(signed: bool | None = True, key: str | None = "afe12") -> Kernel:
         ),
         (ModuleTrust(enrolled=(Certificate(fingerprint="0a" * 20),)), kernel(), SignatureState.UNKNOWN),
         (ModuleTrust(own=OURS, kernel_keys=("0d1c0b4f",)), kernel(), SignatureState.ENROLLED),
-        (ModuleTrust(own=OURS, kernel_keys=("99",)), kernel(), SignatureState.UNKNOWN),
+        (ModuleTrust(own=OURS, kernel_keys=("99",)), kernel(), SignatureState.NOT_ENROLLED),
+        (ModuleTrust(own=OURS, kernel_keys=("99",), staged=(OURS,)), kernel(), SignatureState.STAGED),
+        (ModuleTrust(own=OTHER, kernel_keys=("99",)), kernel(), SignatureState.UNKNOWN),
         # An older key of the same name is enrolled: a name proves nothing.
         (ModuleTrust(enrolled=(OTHER,), own=OURS, kernel_keys=("99",)), kernel(), SignatureState.NOT_ENROLLED),
         (ModuleTrust(enrolled=(OTHER,)), kernel(key=None), SignatureState.UNKNOWN),
