@@ -16,6 +16,7 @@ from metis_provision.packaging.cli import package_command
 from metis_provision.render import render
 from metis_provision.report.outputs import STANDARD_OUTPUT, Outputs, report_options
 from metis_provision.report.rows import Row
+from metis_provision.supply.cli import pin
 
 if TYPE_CHECKING:
     from metis_provision.fleet.run import Mode, Result
@@ -27,7 +28,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="metis-provision")
 def cli() -> None:
-    r"""Take hosts with an Axelera Metis from a bare OS to a card that provably works.
+    """Take hosts with an Axelera Metis from a bare OS to a card that provably works.
 
     \b
     Example:
@@ -37,7 +38,7 @@ def cli() -> None:
 
     Exit status: 0 as wanted, 1 a host failed or is unproven, 2 changes pending, 3 unreachable, 4 bad input,
     130 interrupted.
-    """
+    """  # noqa: D301 - click knows a block by the backspace itself
 
 
 def _run_options(command: _Command) -> _Command:
@@ -59,11 +60,11 @@ def _host_options(command: _Command) -> _Command:
 @cli.command()
 @_run_options
 def plan(**given: Any) -> None:  # noqa: ANN401
-    r"""Show what apply would do, and change nothing.
+    """Show what apply would do, and change nothing.
 
     \b
     Example: metis-provision plan inventories/lab.py
-    """
+    """  # noqa: D301 - click knows a block by the backspace itself
     from metis_provision.fleet.run import Mode
 
     _finish(_run(Mode.PLAN, given), given["as_json"], planned=True)
@@ -73,11 +74,11 @@ def plan(**given: Any) -> None:  # noqa: ANN401
 @_run_options
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before changing hosts.")
 def apply(yes: bool, **given: Any) -> None:  # noqa: ANN401
-    r"""Provision every host of INVENTORY and verify it.
+    """Provision every host of INVENTORY and verify it.
 
     \b
     Example: metis-provision apply inventories/lab.py -y
-    """
+    """  # noqa: D301 - click knows a block by the backspace itself
     from metis_provision.fleet.run import Mode
 
     if not yes and not sys.stdin.isatty():
@@ -149,6 +150,7 @@ def _finish(result: Result, as_json: bool, planned: bool) -> None:
 for command in (checks, explain, lab, package_command):
     cli.add_command(command)
 cli.add_command(render)
+cli.add_command(pin)
 
 
 def main() -> None:

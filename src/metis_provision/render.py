@@ -142,13 +142,13 @@ def write(rendered: Tree, out: Path) -> None:
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new or empty directory.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
 def render(distro: str, init: str, carrier_name: str, given: tuple[str, ...], out: Path, as_json: bool) -> None:
-    r"""Write the files a host would get into DIR, without a host.
+    """Write the files a host would get into DIR, without a host.
 
     No driver is rendered unless metis_driver_version, _source and _sha256 are set.
 
     \b
     Example: metis-provision render --distro raspios --init systemd --carrier exaviz-cruiser --out tree
-    """
+    """  # noqa: D301 - click knows a block by the backspace itself
     rendered = tree(distro, init, carrier_name, _assignments(given))
     write(rendered, out)
     click.echo(json.dumps(rendered.to_json(), indent=2) if as_json else rendered.manifest, nl=as_json)

@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from metis_provision.model.settings import Sha256, Version
 
+FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._+~-]*$"
+"""What a payload's file may be called: nothing that means something to a shell or leads to another directory."""
 _SERIES = re.compile(r"[0-9]+\.[0-9]+")
 
 
@@ -49,7 +51,7 @@ class ReleasePayload(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: Version
-    file: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+~-]*$")] | None
+    file: Annotated[str, StringConstraints(pattern=FILE_NAME)] | None
     url: Annotated[str, StringConstraints(pattern=r"^https://")] | None
     size: int | None = Field(gt=0)
     sha256: Sha256 | None

@@ -13,7 +13,8 @@ from pyinfra.api.state import State
 from pyinfra.context import ctx_state
 
 from metis_provision import operations
-from metis_provision.deploys.inventory import inventory_mistakes
+from metis_provision.deploys.inventory import inventory_mistakes, provide_payloads
+from metis_provision.model.errors import UserError
 from metis_provision.operations.outcome import Outcome, outcome_of
 from metis_provision.report.terminal import Row, print_report
 
@@ -23,7 +24,7 @@ _begun: WeakSet[State] = WeakSet()
 @deploy("Metis")
 def metis() -> None:
     """Provision and verify."""
-    _begin(ctx_state.get())
+    _begin(ctx_state.get(), provisions=True)
     operations.preflight(name="Check that the host can be provisioned")
     operations.packages(name="Install what the driver's build needs")
     operations.access(name="Set up group, users, udev rules and module configuration")
@@ -41,12 +42,12 @@ def metis() -> None:
 @deploy("Verify Metis")
 def verify() -> None:
     """Verify only; nothing is changed."""
-    _begin(ctx_state.get())
+    _begin(ctx_state.get(), provisions=False)
     operations.verify(name="Verify the card")
 
 
-def _begin(state: State) -> None:
-    """Once per run: refuse bad input for all hosts before anything changes, and promise the table."""
+def _begin(state: State, provisions: bool) -> None:
+    """Once per run: refuse bad input for all hosts before anything changes, have the payloads, promise the table."""
     if state in _begun:
         return
     if _would_ask_nobody(state):
@@ -54,10 +55,19 @@ def _begin(state: State) -> None:
     mistakes = inventory_mistakes(state.inventory)
     if mistakes:
         raise PyinfraError("\n" + "\n".join(mistakes))
+    if provisions and pyinfra.is_cli and "--dry" not in sys.argv:
+        _provide_payloads(state)
     _begun.add(state)
     outcome = outcome_of(state)
     if pyinfra.is_cli:
         atexit.register(_print_table, outcome)
+
+
+def _provide_payloads(state: State) -> None:
+    try:
+        provide_payloads(state.inventory)
+    except UserError as error:
+        raise PyinfraError(f"\n{error}") from error
 
 
 def _would_ask_nobody(state: State) -> bool:

@@ -1,4 +1,4 @@
-"""Refuses an inventory whose settings or payloads are wrong, before any host is changed."""
+"""What an inventory asks for: refused where it is wrong, its payloads fetched, before any host is changed."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pyinfra.api.inventory import Inventory
 from metis_provision.catalog.carriers import carrier
 from metis_provision.checks.waivers import waiver_mistakes
 from metis_provision.desired.driver import option_mistakes
-from metis_provision.model.errors import UserError
+from metis_provision.model.errors import ExitCode, UserError
 from metis_provision.model.settings import Settings
-from metis_provision.supply.pinned import payload_mistakes
-from metis_provision.supply.settings import resolved_settings
+from metis_provision.supply.checksums import payload_mistakes
+from metis_provision.supply.pins import provide
+from metis_provision.supply.settings import pinned_payloads, resolved_settings
 
 
 def inventory_mistakes(inventory: Inventory) -> list[str]:
@@ -24,6 +25,19 @@ def inventory_mistakes(inventory: Inventory) -> list[str]:
         else:
             found += [f"{host.name}: {mistake}" for mistake in _mistakes(settings)]
     return list(dict.fromkeys(found))
+
+
+def provide_payloads(inventory: Inventory) -> None:
+    """Have every pinned payload on the controller, fetched if the cache lacks it. UserError with a line for each."""
+    wanted = dict.fromkeys(pin for host in inventory for pin in pinned_payloads(host.data.dict()))
+    missing = []
+    for pin in wanted:
+        try:
+            provide(pin)
+        except UserError as error:
+            missing.append(str(error))
+    if missing:
+        raise UserError("\n".join(dict.fromkeys(missing)), ExitCode.FAILED)
 
 
 def _mistakes(settings: Settings) -> list[str]:

@@ -24,7 +24,7 @@ from pyinfra_cli.log import setup_logging
 from pyinfra_cli.util import load_func
 
 from metis_provision import deploys
-from metis_provision.deploys.inventory import inventory_mistakes
+from metis_provision.deploys.inventory import inventory_mistakes, provide_payloads
 from metis_provision.model.errors import ExitCode, UserError
 from metis_provision.operations.outcome import Outcome, outcome_of
 
@@ -90,7 +90,12 @@ def load(path: str) -> Inventory:
 
 
 def run(inventory: Inventory, mode: Mode, options: Options, confirm: Callable[[Outcome], bool] | None = None) -> Result:
-    """Connect, plan, and unless ``mode`` is PLAN execute; ``confirm`` sees the plan and may stop before that."""
+    """Connect, plan, and unless ``mode`` is PLAN execute; ``confirm`` sees the plan and may stop before that.
+
+    Raises UserError, before any connection, if a pinned payload cannot be had.
+    """
+    if mode is Mode.APPLY:
+        provide_payloads(inventory)
     state = State(check_for_changes=mode is Mode.PLAN or confirm is not None)
     setup_logging(logging.INFO)
     hub = gevent.get_hub()

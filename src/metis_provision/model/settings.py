@@ -22,7 +22,7 @@ PAYLOAD_BYTES = (128, 256, 512, 1024, 2048, 4096)
 
 _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_VERSION = re.compile(r"[0-9][0-9A-Za-z.+~-]*")
+VERSION = re.compile(r"[0-9][0-9A-Za-z.+~-]*")
 
 
 class DriverSource(StrEnum):
@@ -91,7 +91,7 @@ def _sha256(value: str) -> str:
 
 
 def _version(value: str) -> str:
-    if not _VERSION.fullmatch(value):
+    if not VERSION.fullmatch(value):
         raise ValueError("is not a version (it starts with a digit and holds no spaces or slashes)")
     return value
 
@@ -201,8 +201,9 @@ class Settings(BaseModel):
     )
     create_users: bool = Field(False, description="Create service users that do not exist.")
     release: Version | None = Field(
-        None, description="Release of the SDK, from the catalogue: driver and runtime version that belong together."
+        None, description="Release of the SDK: driver and runtime version that belong together, and their pins."
     )
+    pins: str = Field("pins", min_length=1, description="Directory on the controller with the pins files of releases.")
     driver: DriverSource = Field(
         DriverSource.DKMS, strict=False, description="How the kernel driver is installed: dkms or none."
     )
@@ -307,9 +308,14 @@ class Settings(BaseModel):
     def _need_pin(self, payload: str, way_out: str) -> None:
         for part in ("version", "source", "sha256"):
             if getattr(self, f"{payload}_{part}") is None:
+                pin = (
+                    f"pin it (metis-provision pin {self.release})"
+                    if self.release
+                    else f"set {PREFIX}release and pin it"
+                )
                 raise ValueError(
-                    f"{PREFIX}{payload}_{part} is missing: set version, source and sha256 of the {payload}, "
-                    f"or {way_out}"
+                    f"{PREFIX}{payload}_{part} is missing: set version, source and sha256 of the {payload}, {pin}, "
+                    f"or set {way_out}"
                 )
 
 

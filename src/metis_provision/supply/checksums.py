@@ -1,27 +1,35 @@
-"""Checks that a payload on the controller is the one that was pinned."""
+"""Payload files that an operator named, against their pinned sha256."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-from functools import lru_cache
 from pathlib import Path
 
 from metis_provision.desired.payloads import payloads
 from metis_provision.model.artifact import Payload
 from metis_provision.model.settings import Settings
+from metis_provision.supply import store
+from metis_provision.supply.transfer import is_address
 
 
 def payload_mistakes(settings: Settings) -> list[str]:
-    """Every reason why the payloads named in ``settings`` cannot be handed to a host, one sentence each."""
+    """Every reason why the payloads named in ``settings`` cannot be handed to a host, one sentence each.
+
+    What comes from the cache is checked when it is taken out of it, so that a plan needs a pin and no payload.
+    """
     return [mistake for payload in payloads(settings) if (mistake := _mistake(payload))]
 
 
 def _mistake(payload: Payload) -> str | None:
     path = Path(payload.source).expanduser()
+    if path.is_relative_to(store.store_dir()):
+        return None
+    if is_address(payload.source):
+        return (
+            f"metis_{payload.name}_source: {payload.source} is an address; a file's path goes there, and "
+            "metis-provision pin fetches from addresses"
+        )
     try:
-        seen = path.stat()
-        actual = _sha256(os.fspath(path), seen.st_mtime_ns, seen.st_size)
+        actual = store.digest(path)
     except OSError as error:
         return f"metis_{payload.name}_source: {payload.source} cannot be read ({error.strerror}); give a file's path"
     if actual != payload.sha256:
@@ -30,9 +38,3 @@ def _mistake(payload: Payload) -> str | None:
             f"the file has {actual}; fetch it again, or pin it anew after checking where it came from"
         )
     return None
-
-
-@lru_cache(maxsize=64)
-def _sha256(path: str, _mtime_ns: int, _size: int) -> str:
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

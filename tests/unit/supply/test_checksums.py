@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from metis_provision.model.settings import Settings
-from metis_provision.supply.pinned import payload_mistakes
+from metis_provision.supply.checksums import payload_mistakes
 
 
 def settings(source: Path, sha256: str) -> Settings:
