@@ -28,23 +28,27 @@ def locked(directory: Path, *, patience: float | None = None) -> Iterator[None]:
             raise FileNotFoundError(directory)
         yield
     finally:
-        os.close(descriptor)
+        _let_go(descriptor)
 
 
 def _acquire(descriptor: int, directory: Path, patience: float | None) -> None:
-    if patience is None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        return
-    deadline = time.monotonic() + patience
+    deadline = None if patience is None else time.monotonic() + patience
     while True:
+        # Never waiting in the kernel: under gevent the holder may be a greenlet of this very thread.
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            if time.monotonic() >= deadline:
+            if deadline is not None and time.monotonic() >= deadline:
                 raise Busy(str(directory)) from error
             time.sleep(0.05)
         else:
             return
+
+
+def _let_go(descriptor: int) -> None:
+    # gevent puts closing off until its loop runs, and the lock would last as long.
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
 
 
 def is_locked(directory: Path) -> bool:
@@ -55,5 +59,5 @@ def is_locked(directory: Path) -> bool:
     except BlockingIOError:
         return True
     finally:
-        os.close(descriptor)
+        _let_go(descriptor)
     return False

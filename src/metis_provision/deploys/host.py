@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import sys
+import threading
 from weakref import WeakSet
 
 import pyinfra
@@ -19,6 +20,8 @@ from metis_provision.operations.outcome import Outcome, outcome_of
 from metis_provision.report.terminal import Row, print_report
 
 _begun: WeakSet[State] = WeakSet()
+_beginning = threading.Lock()
+"""Hosts are loaded side by side, and one waits for the network while the run begins."""
 
 
 @deploy("Metis")
@@ -48,8 +51,12 @@ def verify() -> None:
 
 def _begin(state: State, provisions: bool) -> None:
     """Once per run: refuse bad input for all hosts before anything changes, have the payloads, promise the table."""
-    if state in _begun:
-        return
+    with _beginning:
+        if state not in _begun:
+            _begin_run(state, provisions)
+
+
+def _begin_run(state: State, provisions: bool) -> None:
     if _would_ask_nobody(state):
         raise PyinfraError("there is no terminal to ask on before hosts are changed: add -y, or --dry to look only")
     mistakes = inventory_mistakes(state.inventory)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -30,3 +32,29 @@ def test_a_directory_removed_by_its_holder_is_gone_for_the_next(tmp_path):
     directory.rmdir()
     with pytest.raises(FileNotFoundError), locked(directory):
         pass
+
+
+GREENLETS = """
+import sys
+import pyinfra_cli  # makes greenlets of threads, and puts off closing
+import gevent
+from pathlib import Path
+from metis_provision.controller.locking import locked
+
+directory, order = Path(sys.argv[1]), []
+with locked(directory):
+    order.append("alone")
+def work(name):
+    with locked(directory):
+        order.append(name)
+        gevent.sleep(0.01)
+        order.append(name)
+gevent.joinall([gevent.spawn(work, "first"), gevent.spawn(work, "second")])
+print(*order)
+"""
+
+
+def test_greenlets_of_one_process_take_turns(tmp_path):
+    command = [sys.executable, "-c", GREENLETS, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == ["alone", "first", "first", "second", "second"]

@@ -158,7 +158,7 @@ def small_disk(cache: Path) -> Iterator[Path]:
     cache.mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", cache], check=True)
     yield cache
-    subprocess.run(["umount", cache], check=True)
+    subprocess.run(["umount", "--lazy", cache], check=True)
 
 
 def test_a_full_disk_is_told_and_nothing_stays(web: Web, small_disk: Path) -> None:
