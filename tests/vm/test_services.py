@@ -7,9 +7,16 @@ from collections.abc import Iterator
 import pytest
 from guest import changed_nothing, deploy, fault, held, is_active, said, wait_for
 
+from metis_provision.lab.card.control import CardControl
 from metis_provision.lab.machine import Machine
 
-SETTINGS: dict[str, object] = {"rescan": True, "max_payload": 128, "clock_mhz": 600, "mvm_limit": 80}
+SETTINGS: dict[str, object] = {
+    "rescan": True,
+    "max_payload": 128,
+    "clock_mhz": 600,
+    "mvm_limit": 80,
+    "throttle": "85:5:40",
+}
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +57,22 @@ def test_clock_and_mvm_are_limited(served: Machine) -> None:
     listed = said(served, "axdevice")
     assert "clock=600MHz" in listed
     assert "mvm=0-3:80%" in listed
+
+
+def test_the_limits_are_set_again_when_the_card_has_forgotten_them(served: Machine) -> None:
+    control = CardControl(served.card().control)
+    wanted = {"threshold": 85, "hysteresis": 5, "percent": 40}
+
+    def limited() -> bool:
+        card = control.status()
+        return (card["throttle"], card["clock_mhz"], card["mvm_percent"]) == (wanted, 600, 80)
+
+    assert limited(), control.status()
+    resets = control.status()["counters"]["resets"]
+    served.power_cycle()
+    # A reset card has forgotten everything; asked past the guest's tools, it says what it was told since.
+    assert control.status()["counters"]["resets"] > resets
+    wait_for(limited, "the limits")
 
 
 def test_payload_is_limited_on_card_and_port(served: Machine) -> None:
@@ -103,10 +126,10 @@ def test_a_boot_without_a_card_fails_nothing(served: Machine) -> None:
     assert said(served, "systemctl", "list-units", "--failed", "--plain", "--no-legend", "axelera*") == ""
     assert not is_active(served, "axelera-watchdog.service")
     assert said(served, "ax_status", check=False) == "Hardware not initialized."
+    # The port kept room on the bus.
     served.plug_card()
-    # Only a boot makes room on the bus for a card that was not there.
-    served.reboot()
     wait_for(lambda: is_active(served, "axelera-watchdog.service"))
+    assert "clock=600MHz" in said(served, "axdevice")
 
 
 def test_a_late_card_starts_what_was_skipped(served: Machine) -> None:
