@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from metis_provision.checks.cli import checks, explain
+from metis_provision.cores.cli import cores
 from metis_provision.lab.cli import lab
 from metis_provision.model.errors import ExitCode, UserError
 from metis_provision.packaging.cli import package_command
@@ -151,6 +152,7 @@ for command in (checks, explain, lab, package_command):
     cli.add_command(command)
 cli.add_command(render)
 cli.add_command(pin)
+cli.add_command(cores)
 
 
 def main() -> None:
