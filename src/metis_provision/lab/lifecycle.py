@@ -89,14 +89,9 @@ def _make(wish: Wish, directory: Path) -> Machine:
     machine = _settle(wish, acceleration, image)
     _make_keys(machine)
     copy_disk(image / "disk.raw", machine.disk)
-    machine = machines.save(
-        machine.model_copy(
-            update={
-                "driver": driver_payload(directory / "payload", wish.driver, wish.driver_version),
-                "runtime": runtime_payload(directory / "payload"),
-            }
-        )
-    )
+    driver = driver_payload(directory / "payload", wish.driver, wish.driver_version)
+    runtime = runtime_payload(directory / "payload", driver.version)
+    machine = machines.save(machine.model_copy(update={"driver": driver, "runtime": runtime}))
     logger.info("starting %s (%s, %d MiB, %d CPUs)", wish.name, acceleration, wish.memory, wish.cpus)
     start_cards(machine)
     start_qemu(machine)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from metis_provision.lab.standin.source import DRIVER_VERSION, RUNTIME_VERSION, driver_tarball, runtime_deb
 from metis_provision.model.errors import UserError
+from metis_provision.supply.versions import pair_mistakes, runtime_of
 
 _VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
 _NOT_SOURCE = frozenset({".git", ".svn", ".hg", "__pycache__"})
@@ -35,9 +36,12 @@ def pinned(path: Path, version: str) -> Payload:
         return Payload(version=version, source=path, sha256=hashlib.file_digest(stream, "sha256").hexdigest())
 
 
-def runtime_payload(directory: Path) -> Payload:
-    """Return the stand-in runtime, built into ``directory``."""
-    return pinned(runtime_deb(directory, version=RUNTIME_VERSION), RUNTIME_VERSION)
+def runtime_payload(directory: Path, driver_version: str) -> Payload:
+    """Return the stand-in runtime, built into ``directory`` as a version that belongs to that driver."""
+    version = RUNTIME_VERSION
+    if pair_mistakes(driver_version, version):
+        version = runtime_of(driver_version) or driver_version
+    return pinned(runtime_deb(directory, version=version), version)
 
 
 def driver_payload(directory: Path, source: Path | None, version: str | None) -> Payload:

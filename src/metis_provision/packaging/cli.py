@@ -13,6 +13,8 @@ from metis_provision.model.errors import UserError
 from metis_provision.model.settings import Settings, settings_from
 from metis_provision.packaging.build import Built, package, sha256_of
 from metis_provision.packaging.recipe import RELEASE, Format
+from metis_provision.supply.pins import Pin, provide
+from metis_provision.supply.settings import pinned_payloads, resolved_settings
 
 
 @click.command("package")
@@ -66,12 +68,15 @@ def _from_options(source: str | None, sha256: str | None, version: str | None) -
 
 
 def _from_inventory(path: str) -> Payload:
-    """The one source that all hosts with a driver name."""
+    """The one source that all hosts with a driver name; fetched if it is pinned and not here yet."""
     from metis_provision.fleet.run import load
 
     found: dict[Payload, str] = {}
+    pins: dict[str, Pin] = {}
     for host in load(path):
-        payload = payloads.driver(settings_from(host.data.dict(), where=host.name))
+        data = host.data.dict()
+        payload = payloads.driver(resolved_settings(data, where=host.name))
+        pins |= {str(pin.path): pin for pin in pinned_payloads(data)}
         if payload is not None:
             found.setdefault(payload, host.name)
     if len(found) > 1:
@@ -79,7 +84,10 @@ def _from_inventory(path: str) -> Payload:
         raise UserError(f"{path}: its hosts do not agree on one driver: {told}; give --source, --sha256 and --version")
     if not found:
         raise UserError(f"{path}: none of its hosts has a driver source; give --source, --sha256 and --version")
-    return next(iter(found))
+    (payload,) = found
+    if payload.source in pins:
+        provide(pins[payload.source])
+    return payload
 
 
 def _driver(settings: Settings, where: str) -> Payload:

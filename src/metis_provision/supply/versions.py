@@ -60,6 +60,11 @@ def pair_mistakes(driver: str | None, runtime: str | None) -> list[str]:
     ]
 
 
+def runtime_of(driver: str) -> str | None:
+    """The runtime that goes with a driver, None for a driver that the catalogue does not have."""
+    return next((releases()[name].runtime for name in _with_driver(driver)), None)
+
+
 def _outside(part: str, version: str, name: str, belongs: str, elsewhere: list[str]) -> str:
     other = f", or set {PREFIX}release = {_either(map(repr, elsewhere))}, to which it belongs" if elsewhere else ""
     return (

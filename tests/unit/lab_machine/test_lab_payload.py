@@ -11,6 +11,7 @@ import pytest
 from metis_provision.lab.payload import check_driver, driver_payload, pack, runtime_payload
 from metis_provision.lab.standin.source import DRIVER_VERSION
 from metis_provision.model.errors import UserError
+from metis_provision.supply.versions import pair_mistakes
 
 
 @pytest.fixture
@@ -84,4 +85,18 @@ def test_a_file_that_is_no_tarball(tmp_path):
 def test_no_compiler_for_the_runtime(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(UserError, match="gcc"):
-        runtime_payload(tmp_path)
+        runtime_payload(tmp_path, "1.6.2")
+
+
+@pytest.mark.parametrize(
+    ("driver", "runtime"),
+    [("1.6.2", "1.8.0"), ("1.6.3", "1.8.0"), ("1.4.4", "1.5.3"), ("1.4.17", "1.6"), ("1.5.6", "1.5.6")],
+)
+def test_the_runtime_is_one_that_belongs_to_the_driver(tmp_path, monkeypatch, driver, runtime):
+    def build(directory, version):
+        (directory / "runtime.deb").write_bytes(b"")
+        return directory / "runtime.deb"
+
+    monkeypatch.setattr("metis_provision.lab.payload.runtime_deb", build)
+    assert runtime_payload(tmp_path, driver).version == runtime
+    assert pair_mistakes(driver, runtime) == []

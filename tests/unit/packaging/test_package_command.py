@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from metis_provision.catalog.releases import PayloadKind
 from metis_provision.cli import cli
 from metis_provision.model.artifact import Payload
 from metis_provision.model.errors import ExitCode, UserError
 from metis_provision.packaging import build
 from metis_provision.packaging.recipe import Format
+from metis_provision.supply.pins import Pin, PinnedBy, add_pins
 
 Pinned = Callable[..., Payload]
 
@@ -158,6 +160,28 @@ def test_the_source_can_come_from_an_inventory(no_tools: None, pinned: Pinned, t
     )
     done = run("--format", "arch", "--out", tmp_path / "out", "--inventory", tmp_path / "inventory.py")
     assert done.exit_code == 0, done.exception
+
+
+def test_a_pinned_source_is_fetched(
+    no_tools: None, pinned: Pinned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payload = pinned()
+    source = Path(payload.source)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    pin = Pin(
+        version=payload.version,
+        file=source.name,
+        size=source.stat().st_size,
+        sha256=payload.sha256,
+        place=str(source),
+        pinned_by=PinnedBy.FIRST_USE,
+    )
+    add_pins(Path("pins/1.8.0.yml"), "1.8.0", {PayloadKind.DRIVER_SOURCE: pin})
+    Path("inventory.py").write_text("hosts = [('a', {'metis_release': '1.8.0'}), ('b', {'metis_driver': 'none'})]\n")
+    done = run("--format", "arch", "--out", "out", "--inventory", "inventory.py")
+    assert done.exit_code == 0, done.exception
+    assert pin.path.read_bytes() == source.read_bytes()
 
 
 def test_hosts_that_do_not_agree_are_named(no_tools: None, pinned: Pinned, tmp_path: Path) -> None:
