@@ -174,8 +174,8 @@ class ModuleTrust:
     """Machine owner keys, as mokutil lists them."""
     staged: tuple[Certificate, ...] | None = None
     """Keys that wait for their confirmation at the next boot."""
-    kernel_keys: tuple[str, ...] | None = None
-    """Identifiers of the keys in the running kernel's keyrings."""
+    kernel_keys: tuple[Certificate, ...] | None = None
+    """Keys in the running kernel's keyrings: name and identifier."""
     own: Certificate | None = None
     """The certificate that DKMS signs with on this host."""
     own_path: str | None = None
@@ -186,22 +186,26 @@ class ModuleTrust:
             return SignatureState.UNKNOWN
         if not kernel.signed:
             return SignatureState.UNSIGNED
-        signer = Certificate(serial=kernel.signing_key)
+        signer = Certificate(serial=kernel.signing_key, name=kernel.signer or "")
         if self.own is not None and signer.is_same(self.own):
             signer = self.own
         return self.standing(signer)
 
     def standing(self, signer: Certificate) -> SignatureState:
         """Whether what is signed by this certificate is taken."""
-        if signer.key_id is not None and self.kernel_keys is not None and signer.key_id in self.kernel_keys:
+        held = self.kernel_keys
+        if held is not None and signer.key_id in {key.key_id for key in held} - {None}:
             return SignatureState.ENROLLED
         enrolled, staged = (self._among(signer, keys) for keys in (self.enrolled, self.staged))
         if enrolled:
             return SignatureState.ENROLLED
         if staged:
             return SignatureState.STAGED
+        if held is not None and signer.key_id is None and signer.name in {key.name for key in held}:
+            # A key of this name is in the kernel, and nothing tells whether it is this one: a name proves nothing.
+            return SignatureState.UNKNOWN
         # The kernel reads machine owner keys at boot: what is in none of its keyrings it does not take.
-        absent = signer.key_id is not None and self.kernel_keys is not None
+        absent = held is not None and (signer.key_id is not None or bool(signer.name))
         return SignatureState.UNKNOWN if enrolled is None and not absent else SignatureState.NOT_ENROLLED
 
     @staticmethod

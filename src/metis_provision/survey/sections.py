@@ -11,6 +11,7 @@ from metis_provision.model.survey import (
     Account,
     Attempt,
     Boot,
+    Certificate,
     CommandResult,
     DkmsBuild,
     Driver,
@@ -44,8 +45,8 @@ from metis_provision.survey.formats import (
 )
 from metis_provision.survey.next_boot import Loaders, Menu, MenuEntry, next_boot
 from metis_provision.survey.trust import (
-    kernel_key_id,
     parse_certificates,
+    parse_kernel_key,
     parse_openssl,
     secure_boot_state,
     serial_number,
@@ -166,20 +167,26 @@ def _trust(rows: Rows, spoken: list[str]) -> ModuleTrust | None:
     for name, line in rows.take("mok", 2):
         lines.setdefault(name, []).append(line)
     keys_listed = rows.flag("keys_listed")
-    kernel_keys = [key_id for (line,) in rows.take("kernel_key", 1) if (key_id := kernel_key_id(line))]
+    kernel_keys = [key for (line,) in rows.take("kernel_key", 1) if (key := parse_kernel_key(line))]
     own_path, own_sum = next(iter(rows.take("own_key", 2)), ("", ""))
     own_text = [line for (line,) in rows.take("own_key_text", 1)]
     trust = ModuleTrust(
         sig_enforce=None if enforce is None else enforce == "Y",
         lockdown=held[1] if held else None,
         shim_validates=False if any("validation is disabled" in line for line in spoken) else None,
-        enrolled=parse_certificates(lines.get("enrolled", [])) if "enrolled" in listed else None,
-        staged=parse_certificates(lines.get("new", [])) if "new" in listed else None,
+        enrolled=_listed(lines, "enrolled") if "enrolled" in listed else None,
+        staged=_listed(lines, "new") if "new" in listed else None,
         kernel_keys=tuple(kernel_keys) if keys_listed else None,
         own=parse_openssl(own_text, own_sum) if own_path else None,
         own_path=own_path or None,
     )
     return trust if trust != ModuleTrust() else None
+
+
+def _listed(lines: Mapping[str, list[str]], name: str) -> tuple[Certificate, ...] | None:
+    """The certificates that mokutil listed; None where it says that this host has no such list."""
+    said = lines.get(name, [])
+    return None if any("not supported" in line for line in said) else parse_certificates(said)
 
 
 # ---- kernels

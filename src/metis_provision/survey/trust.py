@@ -9,7 +9,7 @@ from metis_provision.model.survey import Certificate
 
 _COLONS = re.compile(r"(?:[0-9a-fA-F]{2}:)+[0-9a-fA-F]{2}")
 _DECIMAL = re.compile(r"(\d{1,60}) \(0x[0-9a-fA-F]+\)", re.ASCII)
-_KEY_ID = re.compile(r".*: ([0-9a-f]{8,64}): \S+ .*")
+_KEY_ID = re.compile(r"(.*): ([0-9a-f]{8,64}): \S+ .*")
 _NAME = re.compile(r"CN ?= ?([^,/]+)")
 
 
@@ -83,10 +83,10 @@ def parse_openssl(lines: Iterable[str], fingerprint: str) -> Certificate:
     return Certificate(_plain(fingerprint) or None, serial, key_id, name)
 
 
-def kernel_key_id(description: str) -> str | None:
-    """The identifier in the description of an asymmetric key of /proc/keys; None for one without."""
+def parse_kernel_key(description: str) -> Certificate | None:
+    """Name and identifier in the description of an asymmetric key of /proc/keys; None for one without."""
     found = _KEY_ID.fullmatch(description.strip())
-    return found[1] if found else None
+    return Certificate(key_id=found[2], name=found[1]) if found else None
 
 
 def _plain(text: str) -> str:

@@ -523,7 +523,7 @@ def _signatures() -> Iterator[Case]:
     yield Case(
         "METIS-235", "enrolled", under(locked(enrolled=(stranger, ours)), signed), PASS, "a key that is enrolled"
     )
-    listed = locked(enrolled=None, kernel_keys=("0d1c",))
+    listed = locked(enrolled=None, kernel_keys=(ours,))
     yield Case("METIS-235", "in the kernel's keyring", under(listed, signed), PASS, "a key that is enrolled")
     blind = locked(enrolled=None, staged=None)
     yield Case("METIS-235", "in memory", under(blind, signed), PASS, "a key that is enrolled")

@@ -315,7 +315,7 @@ def test_our_own_key_and_the_keys_of_the_kernel(rooted: HostTree, tmp_path) -> N
     rooted.file("/proc/keys", f"0f I------ 1 perm 1f0f0000 0 0 keyring   .machine: 1\n{listed}")
     trust = rooted.survey("host").trust
     assert trust is not None
-    assert trust.kernel_keys == (trust.own.key_id,)
+    assert trust.kernel_keys == (Certificate(key_id=trust.own.key_id, name=trust.own.name),)
 
 
 MAKE_LOG = f"""DKMS make.log for metis-1.6.2 for kernel {NEW} (x86_64)
