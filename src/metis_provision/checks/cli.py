@@ -16,6 +16,7 @@ from metis_provision.checks.catalogue import Code, catalogue
 from metis_provision.checks.evaluate import check_functions
 from metis_provision.checks.waivers import close_codes
 from metis_provision.model.errors import UserError
+from metis_provision.model.verdict import When
 
 _NO_WIDTH = 1_000_000
 
@@ -45,7 +46,8 @@ def explain(code: str, as_json: bool) -> None:
         click.echo(json.dumps(_entry(entry), indent=2))
         return
     click.echo(f"{entry.code} {entry.title}")
-    click.echo(f"{entry.severity}, {entry.level}, since {entry.since}\n")
+    of = " of the next boot" if entry.when is When.NEXT_BOOT else ""
+    click.echo(f"{entry.severity}{of}, {entry.level}, since {entry.since}\n")
     told = [("checked", looks_at(entry)), ("why", entry.why), ("says", entry.message), ("do", entry.next_step)]
     told += [("after", f"skipped where a failure of {' or '.join(entry.follows)} explains it")] if entry.follows else []
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _NO_WIDTH
@@ -70,4 +72,5 @@ def _entry(code: Code) -> dict[str, object]:
         "area": code.area.value,
         "checked": looks_at(code),
         "why": code.why,
+        "when": code.when.value,
     }

@@ -63,6 +63,12 @@ def test_an_explanation_for_programs():
     assert entry["why"] == catalogue()["METIS-120"].why
 
 
+def test_a_check_of_the_next_boot_says_so():
+    assert "\nrequired of the next boot, quick," in run(explain, "METIS-232").stdout
+    assert "\nrequired, quick," in run(explain, "METIS-210").stdout
+    assert json.loads(run(explain, "METIS-232", "--json").stdout)["when"] == "next-boot"
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
