@@ -211,7 +211,7 @@ def _boot(path: str, board: Carrier) -> Boot | None:
 def _entries(state: DesiredState) -> Iterable[Entry]:
     for file in state.files:
         yield Entry(file.path, file.mode, file.owner, file.group, file.concern, file.content)
-    if state.dkms is not None:
+    if state.dkms is not None and not state.dkms.packaged:
         for path, content in ((state.dkms.conf_path, state.dkms.conf), (state.dkms.mark_path, state.dkms.mark)):
             yield Entry(path, _FILE, "root", "root", Concern.DRIVER, content)
     if state.boot is not None:

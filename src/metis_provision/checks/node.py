@@ -61,11 +61,12 @@ def ours_wins(evidence: Evidence) -> Iterator[Outcome]:
     """Where a node is not as the settings say although our rules are in place, the rules that win are named."""
     settings = evidence.settings
     wanted = ("root", settings.group, settings.node_mode)
-    rules = [file for file in evidence.desired.files if file.validator is Validator.UDEV_RULES]
+    asked = [file.path for file in evidence.desired.files if file.validator is Validator.UDEV_RULES]
+    rules = [evidence.desired.node_rules] if evidence.desired.node_rules else asked
     if not evidence.card_nodes or not rules:
         yield skipped("no card has a node (METIS-301)" if rules else "the deploy wants no udev rules on this host")
         return
-    winners = _winners(evidence.past.rules, rules[0].path)
+    winners = _winners(evidence.past.rules, rules[0])
     for bdf, node in evidence.card_nodes:
         if (node.owner, node.group, node.mode) == wanted:
             yield passed(f"{node.path} is what our rules say.", subject=bdf)

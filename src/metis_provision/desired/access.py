@@ -10,6 +10,7 @@ from metis_provision.model.artifact import File, Group, User, Validator
 from metis_provision.model.settings import DriverSource, Settings
 
 UDEV_RULES = "/etc/udev/rules.d/99-axelera-metis.rules"
+PACKAGED_CARD_NAMES = "/usr/lib/udev/metis-card-names"
 PACKAGED_RULES = "/usr/lib/udev/rules.d/99-axelera-metis.rules"
 """Where a package of ours keeps the rules: a file of the same name below /etc takes its place, says udev(7)."""
 CARD_NAMES = "/usr/lib/metis-provision/card-names"
@@ -39,11 +40,25 @@ def users(settings: Settings) -> tuple[User, ...]:
 
 
 def files(settings: Settings) -> tuple[File, ...]:
-    """The rule, and the program it asks for the card's names."""
+    """The rule, and the program it asks for the card's names; of what our package carries only what deviates."""
+    if settings.driver is DriverSource.PACKAGE:
+        rules = node_rules(settings, program=PACKAGED_CARD_NAMES)
+        return () if rules == packaged_rules() else (File(UDEV_RULES, rules, validator=Validator.UDEV_RULES),)
     return (
         File(CARD_NAMES, card_names(), mode="0755", validator=Validator.SHELL),
         File(UDEV_RULES, node_rules(settings), validator=Validator.UDEV_RULES),
     )
+
+
+def rules_in_force(settings: Settings) -> str:
+    """The file whose rules give a card's nodes their owner and mode."""
+    by_package = settings.driver is DriverSource.PACKAGE and not files(settings)
+    return PACKAGED_RULES if by_package else UDEV_RULES
+
+
+def packaged_rules(banner: str = BANNER) -> bytes:
+    """The rules that a package of ours carries."""
+    return node_rules(PACKAGE_DEFAULTS, banner, PACKAGED_CARD_NAMES)
 
 
 def card_names(banner: str = BANNER) -> bytes:
@@ -51,8 +66,8 @@ def card_names(banner: str = BANNER) -> bytes:
     return render("usr/lib/metis-provision/card-names", **_matches(), classes=_classes(), banner=banner)
 
 
-def node_rules(settings: Settings, banner: str = BANNER) -> bytes:
-    """The rules for the card's nodes and the DMA heap."""
+def node_rules(settings: Settings, banner: str = BANNER, program: str = CARD_NAMES) -> bytes:
+    """The rules for the card's nodes and the DMA heap; ``program`` is where they find the card's names."""
     return render(
         "etc/udev/rules.d/99-axelera-metis.rules",
         **_matches(),
@@ -61,7 +76,7 @@ def node_rules(settings: Settings, banner: str = BANNER) -> bytes:
         hailo_vendor=f"0x{_HAILO_VENDOR:04x}",
         group=settings.group,
         mode=settings.node_mode,
-        card_names=CARD_NAMES,
+        card_names=program,
         heap=PurePosixPath(str(contract().sysfs.dma_heap)).name if settings.cards else None,
         vendor_rules=VENDOR_RULES,
     )

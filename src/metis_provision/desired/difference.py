@@ -18,6 +18,7 @@ from metis_provision.model.artifact import (
     Concern,
     DesiredState,
     DkmsModule,
+    DriverPackage,
     Fate,
     File,
     Group,
@@ -103,6 +104,23 @@ class DriverChange:
 
     def _build(self, kernel: str) -> str:
         return f"build for {kernel}" + (" (after its headers)" if kernel in self.without_headers else "")
+
+
+@dataclass(frozen=True, slots=True)
+class DriverPackageChange:
+    """The package with the driver to install, over whatever version is there."""
+
+    package: DriverPackage
+    upload: bool
+    replaces: bool
+    tree: str | None = None
+    """A source tree that no package owns and that lies where this one puts its own."""
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What will be done, one short phrase each."""
+        how = "replace the installed package by" if self.replaces else "install package"
+        return (f"{how} {self.package.name} {self.package.version}",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +232,7 @@ class Difference:
     files: Mapping[Concern, FilesChange] = field(default_factory=dict)
     """By concern; the accounts are part of access."""
     past: PastChange | None = None
+    driver_package: DriverPackageChange | None = None
     driver: DriverChange | None = None
     card: CardChange | None = None
     boot: BootChange | None = None
@@ -229,7 +248,8 @@ class Difference:
             Concern.PACKAGES: tuple(f"install {name}" for name in self.packages),
             **{concern: change.reasons for concern, change in self.files.items()},
             Concern.PAST: self.past.reasons if self.past else (),
-            Concern.DRIVER: self.driver.reasons if self.driver else (),
+            Concern.DRIVER: (self.driver_package.reasons if self.driver_package else ())
+            + (self.driver.reasons if self.driver else ()),
             Concern.CARD: self.card.reasons if self.card else (),
             Concern.BOOT: self.boot.reasons if self.boot else (),
             Concern.REBOOT: self.reboot.reasons if self.reboot else (),
@@ -256,6 +276,7 @@ def difference(settings: Settings, desired: DesiredState, survey: Survey, receip
         packages=tuple(name for name in desired.packages if name not in survey.packages),
         files=files,
         past=_past(desired, driver),
+        driver_package=_driver_package(desired, survey, receipt),
         driver=driver,
         card=_card(settings, desired, survey, driver),
         boot=_boot(desired),
@@ -269,11 +290,14 @@ def difference(settings: Settings, desired: DesiredState, survey: Survey, receip
 def _files(concern: Concern, desired: DesiredState, survey: Survey, receipt: Receipt) -> FilesChange:
     ours = {path for path, entry in receipt.files.items() if entry.concern is concern}
     files = tuple(f for f in desired.files if f.concern is concern and not _in_place(survey, f))
+    # What a package takes over stays until the package is there.
+    coming = desired.driver_package
+    kept = set(coming.carries) if coming and coming.name not in survey.packages else set()
     there = {path for path, state in survey.files.items() if state.kind in {"file", "link"}}
     return FilesChange(
         concern,
         files=files,
-        surplus=tuple(sorted(ours - {file.path for file in desired.files})),
+        surplus=tuple(sorted(ours - kept - {file.path for file in desired.files})),
         strangers=tuple(file.path for file in files if file.path in there - set(receipt.files)),
     )
 
@@ -327,7 +351,8 @@ def _driver(desired: DesiredState, survey: Survey) -> DriverChange | None:
     tree = desired.dkms
     if tree is None:
         return None
-    unpack = not (_holds(survey, tree.conf_path, tree.conf) and _holds(survey, tree.mark_path, tree.mark))
+    in_place = _holds(survey, tree.conf_path, tree.conf) and _holds(survey, tree.mark_path, tree.mark)
+    unpack = not (tree.packaged or in_place)
     coming = {
         kernel.release for kernel in survey.kernels if not kernel.headers and _gets_headers(desired, survey, kernel)
     }
@@ -361,6 +386,21 @@ def _gets_headers(desired: DesiredState, survey: Survey, kernel: Kernel) -> bool
     platform = platform_of(survey.host)
     asked = set(platform.headers_packages(kernel, survey)) if platform else set()
     return bool(asked & (set(desired.packages) - set(survey.packages)))
+
+
+def _driver_package(desired: DesiredState, survey: Survey, receipt: Receipt) -> DriverPackageChange | None:
+    package = desired.driver_package
+    if package is None:
+        return None
+    installed = survey.packages.get(package.name)
+    known = receipt.payloads.get(package.payload.name)
+    same = known is not None and known.sha256 == package.payload.sha256
+    if installed is not None and package.is_version(installed) and same:
+        return None
+    upload = _lacks_payload(survey, package.payload)
+    in_the_way = {found.path for found in desired.leftovers if found.fate is Fate.REPLACED}
+    tree = desired.dkms.source_dir if desired.dkms and desired.dkms.source_dir in in_the_way else None
+    return DriverPackageChange(package, upload, replaces=installed is not None, tree=tree)
 
 
 def _installed(survey: Survey, tree: DkmsModule, kernel: Kernel) -> bool:

@@ -6,14 +6,17 @@ from collections.abc import Mapping
 
 from metis_provision.catalog.carriers import carrier
 from metis_provision.catalog.contract import contract
-from metis_provision.desired import payloads
+from metis_provision.desired import access, payloads
+from metis_provision.desired.platforms import Platform
 from metis_provision.desired.rendering import BANNER, render
-from metis_provision.model.artifact import DkmsModule, File
+from metis_provision.model.artifact import DkmsModule, DriverPackage, File
 from metis_provision.model.settings import DriverSource, Settings
 
 MODULES_LOAD = "/etc/modules-load.d/metis.conf"
 PACKAGED_MODULES_LOAD = "/usr/lib/modules-load.d/metis.conf"
 """Where a package of ours has it: a file of the same name below /etc takes its place, says modules-load.d(5)."""
+VENDOR_SERVICE = "axsystemserver.service"
+"""While it is active, the pre-remove script of the vendor's package refuses (measured with 1.6.2)."""
 MODPROBE = "/etc/modprobe.d/metis.conf"
 
 
@@ -27,7 +30,8 @@ def files(settings: Settings) -> tuple[File, ...]:
     name = module(settings)
     if name is None:
         return ()
-    found = [File(MODULES_LOAD, modules_load(name))]
+    by_package = settings.driver is DriverSource.PACKAGE
+    found = [] if by_package else [File(MODULES_LOAD, modules_load(name))]
     if options := module_options(settings):
         found.append(File(MODPROBE, render("etc/modprobe.d/metis.conf", module=name, options=sorted(options.items()))))
     return tuple(found)
@@ -48,7 +52,23 @@ def dkms(settings: Settings) -> DkmsModule | None:
     payload = payloads.driver(settings)
     if payload is None:
         return None
-    return DkmsModule(str(contract().module), payload.version, payload, dkms_conf(payload.version))
+    packaged = settings.driver is not DriverSource.DKMS
+    return DkmsModule(str(contract().module), payload.version, payload, dkms_conf(payload.version), packaged)
+
+
+def package(settings: Settings, platform: Platform) -> DriverPackage | None:
+    """The package that brings the driver, ours or the vendor's; None where the deploy puts the source in place."""
+    payload = payloads.driver(settings)
+    if payload is None or settings.driver is DriverSource.DKMS:
+        return None
+    by_vendor = settings.driver is DriverSource.VENDOR
+    return DriverPackage(
+        name=platform.driver_package,
+        version=payload.version if by_vendor else platform.package_version(payload.version),
+        payload=payload,
+        carries=() if by_vendor else (access.UDEV_RULES, access.CARD_NAMES, MODULES_LOAD),
+        refused_by=VENDOR_SERVICE if by_vendor else None,
+    )
 
 
 def dkms_conf(version: str, banner: str = BANNER) -> bytes:

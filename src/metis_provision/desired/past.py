@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from metis_provision.catalog.contract import contract
 from metis_provision.desired.access import VENDOR_RULES
 from metis_provision.desired.platforms import platform_of
-from metis_provision.model.artifact import DesiredState, DkmsModule, Fate, Leftover, LeftoverKind
+from metis_provision.model.artifact import DesiredState, DkmsModule, DriverPackage, Fate, Leftover, LeftoverKind
 from metis_provision.model.settings import PREFIX, DriverSource, PastPolicy, Settings
 from metis_provision.model.survey import ModuleFile, Past, Survey
 
@@ -42,11 +42,20 @@ def _leftovers(settings: Settings, survey: Survey, state: DesiredState) -> Itera
         return
     wanted = {file.path for file in state.files}
     found = [*_rules(past, wanted), *_units_and_scripts(past, wanted)]
-    if settings.driver is DriverSource.DKMS:
+    if settings.driver is not DriverSource.NONE:
+        past, survey = _without_package(past, survey, state.driver_package)
         found += [*_sources(past, survey, state.dkms), *_builds(past, survey, state.dkms), *_modules(past, survey)]
     for leftover in found:
         stays = settings.past is PastPolicy.LEAVE and leftover.fate in {Fate.REPLACED, Fate.SET_ASIDE}
         yield replace(leftover, fate=Fate.LEFT, why=f"{PREFIX}past says so") if stays else leftover
+
+
+def _without_package(past: Past, survey: Survey, package: DriverPackage | None) -> tuple[Past, Survey]:
+    """Both without what the driver's own package brought: its upgrade takes that along."""
+    own = {source.version for source in past.sources if package is not None and source.owner == package.name}
+    others = tuple(source for source in past.sources if source.version not in own)
+    builds = tuple(build for build in survey.dkms or () if build.version not in own)
+    return replace(past, sources=others), replace(survey, dkms=builds)
 
 
 def _rules(past: Past, wanted: set[str]) -> Iterator[Leftover]:
@@ -87,7 +96,7 @@ def _sources(past: Past, survey: Survey, tree: DkmsModule | None) -> Iterator[Le
         if tree is None or source.path != tree.source_dir:
             leftover = Leftover(source.path, LeftoverKind.SOURCE, what, Fate.SET_ASIDE)
             yield _owned(_still_needed(leftover, source.version, survey), source.owner)
-        elif not _is_ours(tree, survey):
+        elif tree.packaged or not _is_ours(tree, survey):
             what = f"{what} of another origin, under the version that is wanted"
             yield _owned(Leftover(source.path, LeftoverKind.SOURCE, what, Fate.REPLACED), source.owner)
 

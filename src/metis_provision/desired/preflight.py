@@ -31,7 +31,7 @@ def _blockers(settings: Settings, survey: Survey, platform: Platform | None) -> 
     if host.epoch is not None and host.epoch < EARLIEST_CLOCK.timestamp():
         shown = datetime.fromtimestamp(host.epoch, UTC).date()
         yield f"the clock says {shown}: set it (timedatectl set-ntp true), or signatures and the card's bring-up fail"
-    if settings.driver is DriverSource.DKMS:
+    if settings.driver is not DriverSource.NONE:
         yield from _build(survey, platform)
     if platform is not None:
         yield from platform.blockers(settings, survey)

@@ -18,6 +18,7 @@ def desired_state(settings: Settings, survey: Survey) -> DesiredState:
 
 def _own_state(settings: Settings, survey: Survey) -> DesiredState:
     platform = platform_of(survey.host)
+    package = driver.package(settings, platform) if platform else None
     return DesiredState(
         groups=access.groups(settings),
         users=access.users(settings),
@@ -29,7 +30,9 @@ def _own_state(settings: Settings, survey: Survey) -> DesiredState:
             *services.files(settings, survey),
         ),
         packages=platform.packages(settings, survey) if platform else (),
-        dkms=driver.dkms(settings),
+        dkms=None if package and platform and not platform.has_dkms else driver.dkms(settings),
+        driver_package=package,
+        node_rules=access.rules_in_force(settings),
         module=driver.module(settings),
         module_options=driver.module_options(settings) if driver.module(settings) else {},
         boot=boot.config(settings, survey),

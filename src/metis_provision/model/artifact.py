@@ -103,6 +103,8 @@ class DkmsModule:
     version: str
     payload: Payload
     conf: bytes
+    packaged: bool = False
+    """Whether a package brings the tree, and the deploy only builds from it."""
 
     @property
     def source_dir(self) -> str:
@@ -123,6 +125,25 @@ class DkmsModule:
     def mark(self) -> bytes:
         """What ``mark_path`` holds when the tree is the pinned one."""
         return f"{self.payload.sha256}\n".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class DriverPackage:
+    """A package that carries the driver: its name and the driver's version as the package manager has them.
+
+    ``carries`` are the files of the deploy's whose part the package takes over. ``refused_by`` is a service that keeps
+    an installed package of the same origin from being replaced while it runs.
+    """
+
+    name: str
+    version: str
+    payload: Payload
+    carries: tuple[str, ...] = ()
+    refused_by: str | None = None
+
+    def is_version(self, installed: str) -> bool:
+        """Whether ``installed``, a version with or without a release after a hyphen, is one of this driver."""
+        return installed == self.version or installed.startswith(f"{self.version}-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +224,9 @@ class DesiredState:
     files: tuple[File, ...] = ()
     packages: tuple[str, ...] = ()
     dkms: DkmsModule | None = None
+    driver_package: DriverPackage | None = None
+    node_rules: str | None = None
+    """The file whose rules give a card's nodes their owner and mode."""
     module: str | None = None
     module_options: Mapping[str, int] = field(default_factory=dict)
     boot: BootConfig | None = None

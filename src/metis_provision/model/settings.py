@@ -29,6 +29,8 @@ class DriverSource(StrEnum):
     """Where the kernel driver comes from."""
 
     DKMS = "dkms"
+    PACKAGE = "package"
+    VENDOR = "vendor"
     NONE = "none"
 
 
@@ -205,10 +207,13 @@ class Settings(BaseModel):
     )
     pins: str = Field("pins", min_length=1, description="Directory on the controller with the pins files of releases.")
     driver: DriverSource = Field(
-        DriverSource.DKMS, strict=False, description="How the kernel driver is installed: dkms or none."
+        DriverSource.DKMS,
+        strict=False,
+        description="How the kernel driver is installed: dkms (from its source), package (ours, made by "
+        "`metis-provision package`), vendor (the vendor's .deb) or none.",
     )
-    driver_version: Version | None = Field(None, description="Version of the driver's source.")
-    driver_source: str | None = Field(None, description="Tarball of the driver's source on the controller.")
+    driver_version: Version | None = Field(None, description="Version of the driver.")
+    driver_source: str | None = Field(None, description="The driver on the controller: tarball or package.")
     driver_sha256: Sha256 | None = Field(None, description="Its sha256; there is no way to skip it.")
     past: PastPolicy = Field(
         PastPolicy.REPLACE,
@@ -291,7 +296,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _payloads_are_pinned(self) -> Self:
-        if self.driver is DriverSource.DKMS:
+        if self.driver is not DriverSource.NONE:
             self._need_pin("driver", "metis_driver = 'none'")
         if self.runtime is RuntimeSource.DEB:
             self._need_pin("runtime", "metis_runtime = 'none'")

@@ -15,6 +15,7 @@ from metis_provision.desired.difference import (
     BootChange,
     CardChange,
     DriverChange,
+    DriverPackageChange,
     FilesChange,
     InitramfsChange,
     PastChange,
@@ -88,7 +89,7 @@ _SHOWN = {
     "past": ("^set aside", "^taking"),
     "initramfs": ("^building", "holds what it must$"),
 }
-_SHOWN["runtime"] = _SHOWN["packages"]
+_SHOWN["runtime"] = _SHOWN["driver-package"] = _SHOWN["packages"]
 _OURS = "^metis-provision:"
 
 
@@ -120,6 +121,18 @@ def wait_command() -> str:
 def package_file_job(path: str, sha256: str, install: str) -> str:
     """Shell that checks a payload on the host against its pin, then installs it."""
     return f"set -e\n{_checked(path, sha256)}\n{install}"
+
+
+def driver_package_job(change: DriverPackageChange, install: str) -> str:
+    """Shell that checks the driver's package against its pin and installs it, unless the installed one would refuse."""
+    package = change.package
+    values = {
+        "METIS_PACKAGE": host_path(package.payload),
+        "METIS_SHA256": package.payload.sha256,
+        "METIS_REFUSED_BY": (change.replaces and package.refused_by) or "",
+        "METIS_TREE": change.tree or "",
+    }
+    return _with_variables("driver-package.sh", values) + install
 
 
 def driver_job(change: DriverChange) -> str:

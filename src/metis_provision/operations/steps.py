@@ -13,7 +13,7 @@ from pyinfra.context import ctx_host, ctx_state
 
 from metis_provision.checks.evaluate import evaluate
 from metis_provision.checks.evidence import Evidence
-from metis_provision.desired.difference import FilesChange, ServicesChange
+from metis_provision.desired.difference import DriverPackageChange, FilesChange, ServicesChange
 from metis_provision.desired.payloads import host_path
 from metis_provision.desired.platforms import Platform, platform_of
 from metis_provision.model.artifact import Concern, Fate, Leftover, Payload
@@ -57,12 +57,17 @@ def access(view: View) -> Step:
 
 @step
 def driver(view: View) -> Step:
-    """Put the driver's source in place and build it for every kernel that has headers."""
-    change = view.difference.driver
-    if change is None:
+    """Put the driver in place, as a package or as source, and build it for every kernel that has headers."""
+    package, change = view.difference.driver_package, view.difference.driver
+    if package is None and change is None:
         return
     _announce(view, Concern.DRIVER)
-    yield from _hand_over(view, change.tree.payload, change.upload)
+    if package is not None:
+        yield from _install_driver_package(view, package)
+    if change is None:
+        return
+    if not change.tree.packaged:
+        yield from _hand_over(view, change.tree.payload, change.upload)
     if change.strays:
         yield _note_aside(view_of(ctx_state.get(), ctx_host.get()), change.strays)
     yield _job("driver", commands.driver_job(change))
@@ -165,6 +170,16 @@ def verify() -> Step:
     if not verdict.ok:
         raise Refused(f"verification: {verdict.standing}; the table at the end says what and what to do")
     yield from ()
+
+
+def _install_driver_package(view: View, change: DriverPackageChange) -> Step:
+    """Install it, and only then take back the files whose part it takes over."""
+    payload = change.package.payload
+    yield from _hand_over(view, payload, change.upload)
+    install = _platform(view).install_file_script(host_path(payload))
+    yield _job("driver-package", commands.driver_package_job(change, install))
+    if set(change.package.carries) & set(view.receipt.files):
+        yield from _write_files(view_of(ctx_state.get(), ctx_host.get()), Concern.ACCESS)
 
 
 def _announce(view: View, concern: Concern) -> None:

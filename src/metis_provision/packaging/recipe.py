@@ -200,7 +200,7 @@ def _values(
         "maintainer": MAINTAINER,
         "headers": platform.headers_choices,
         "source_dir": f"/usr/src/{module}-{source.version}",
-        "program_dir": str(PurePosixPath(access.CARD_NAMES).parent),
+        "program_dir": str(PurePosixPath(access.PACKAGED_CARD_NAMES).parent),
         "rules_name": rules.name,
         "load_name": load,
         "vendor_rules": access.VENDOR_RULES,
@@ -217,8 +217,8 @@ def _values(
         "dkms_conf": driver.dkms_conf(source.version, carried_banner),
         "sysusers": _render("common/metis-dkms.sysusers", {"banner": carried_banner, "group": group}),
         "carried": (
-            Carried(rules.name, str(rules), access.node_rules(access.PACKAGE_DEFAULTS, carried_banner)),
-            Carried("card-names", access.CARD_NAMES, access.card_names(carried_banner), "0755"),
+            Carried(rules.name, str(rules), access.packaged_rules(carried_banner)),
+            Carried("metis-card-names", access.PACKAGED_CARD_NAMES, access.card_names(carried_banner), "0755"),
             Carried(load, driver.PACKAGED_MODULES_LOAD, driver.modules_load(module, carried_banner)),
         ),
     }

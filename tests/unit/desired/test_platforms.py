@@ -251,10 +251,22 @@ def test_packages_are_installed_by_the_familys_tool(name: str, command: str) -> 
     assert command in family(name).install_script(("linux-headers-6.1 x", "dkms"))
 
 
-def test_a_package_file_is_installed_on_debian_alone() -> None:
-    assert "install -- '/var/cache/a b.deb'" in family("debian 13").install_file_script("/var/cache/a b.deb")
-    with pytest.raises(NotImplementedError, match="fedora installs no package files"):
-        family("fedora").install_file_script("/x.rpm")
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("debian 13", "--allow-downgrades --reinstall install -- '/var/cache/a b'"),
+        ("fedora", "dnf -y install -- '/var/cache/a b'"),
+        ("arch", "pacman -U --noconfirm --noprogressbar -- '/var/cache/a b'"),
+        ("alpine", "add --allow-untrusted '/var/cache/a b'"),
+    ],
+)
+def test_a_package_file_is_installed_by_the_family_s_own_means(name: str, expected: str) -> None:
+    assert expected in family(name).install_file_script("/var/cache/a b")
+
+
+def test_gentoo_installs_no_package_files() -> None:
+    with pytest.raises(NotImplementedError, match="gentoo installs no package files"):
+        family("gentoo").install_file_script("/x.tbz2")
 
 
 def test_defaults_of_each_family() -> None:

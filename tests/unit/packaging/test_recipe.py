@@ -69,10 +69,10 @@ def test_what_a_package_carries_is_what_a_host_with_no_settings_gets(kind: Forma
     """But for the first line, which says whose file it is."""
     wanted = made(kind, pinned)
     rules = text(wanted, "99-axelera-metis.rules")
-    own = access.node_rules(access.PACKAGE_DEFAULTS).decode()
+    own = access.node_rules(access.PACKAGE_DEFAULTS, program="/usr/lib/udev/metis-card-names").decode()
     assert rules.splitlines()[1:] == own.splitlines()[1:]
     assert "takes the place of this one" in rules.splitlines()[0]
-    assert text(wanted, "card-names").splitlines()[2:] == access.card_names().decode().splitlines()[2:]
+    assert text(wanted, "metis-card-names").splitlines()[2:] == access.card_names().decode().splitlines()[2:]
     assert text(wanted, ".modules-load").splitlines()[-1] == str(contract().module)
 
 

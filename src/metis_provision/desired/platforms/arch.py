@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -18,6 +19,14 @@ from metis_provision.desired.platforms.base import (
 from metis_provision.model.survey import Generator, Host, Kernel, Survey
 
 _BUILD_OF_LINUX = re.compile(r"-arch\d+-\d+$")
+_WAIT = (
+    "export LC_ALL=C\n"
+    "waited=0\n"
+    "while [ -e /var/lib/pacman/db.lck ] && [ $waited -lt 600 ]; do\n"
+    "\tsleep 2\n"
+    "\twaited=$((waited + 2))\n"
+    "done\n"
+)
 _BIG_PAGES = 16384
 """Bytes; Arch Linux ARM has a kernel of its own for them on the Pi 5."""
 
@@ -30,6 +39,7 @@ class Arch(Platform):
     generator: ClassVar[Generator] = Generator.MKINITCPIO
     module_location: ClassVar[str] = "/updates/dkms"
     manager: ClassVar[str] = "pacman"
+    package_suffix: ClassVar[str | None] = ".pkg.tar.zst"
     headers_choices: ClassVar[tuple[str, ...]] = (
         "linux-headers",
         "linux-lts-headers",
@@ -68,15 +78,14 @@ class Arch(Platform):
                 "so no module can be built for it: reboot, then run again"
             )
 
+    def install_file_script(self, path: str) -> str:
+        """Pacman's own hooks build the module."""
+        return f"{_WAIT}pacman -U --noconfirm --noprogressbar -- {shlex.quote(path)}\n"
+
     def install_script(self, packages: tuple[str, ...]) -> str:
         """Without ``-y``: fresh lists without a full upgrade are a partial upgrade, which breaks hosts."""
         return (
-            "export LC_ALL=C\n"
-            "waited=0\n"
-            "while [ -e /var/lib/pacman/db.lck ] && [ $waited -lt 600 ]; do\n"
-            "\tsleep 2\n"
-            "\twaited=$((waited + 2))\n"
-            "done\n"
+            f"{_WAIT}"
             f"pacman -S --needed --noconfirm --noprogressbar -- {words(packages)} || {{\n"
             "\tprintf 'metis-provision: pacman could not install everything; if it did not find a file, "
             "run pacman -Syu, reboot and run again\\n' >&2\n"

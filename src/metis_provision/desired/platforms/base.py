@@ -14,6 +14,9 @@ from metis_provision.model.errors import UserError
 from metis_provision.model.settings import DriverSource, RuntimeSource, Settings
 from metis_provision.model.survey import Generator, Host, Kernel, Survey
 
+VENDOR_SUFFIX = ".deb"
+"""The vendor makes one package of the driver, for Debian's family."""
+
 _NUMBERED = re.compile(r"(?P<numbers>\d+(\.\d+)*)([-~.]?(?P<kind>alpha|beta|pre|rc)[-.]?(?P<count>\d*))?")
 
 
@@ -86,6 +89,9 @@ class Platform(ABC):
     """The package manager, as the survey names it."""
     driver_package: ClassVar[str] = "metis-dkms"
     """What our package of the driver is called, and where there is one, the vendor's too."""
+    package_suffix: ClassVar[str | None] = None
+    """How the names of package files end; None where there are none."""
+    has_dkms: ClassVar[bool] = True
     headers_choices: ClassVar[tuple[str, ...]] = ()
     """Headers that our package of the driver recommends, by the family's own names; the first that exists is taken."""
     leaves_out_unknown: ClassVar[bool] = False
@@ -113,7 +119,7 @@ class Platform(ABC):
     def packages(self, settings: Settings, survey: Survey) -> tuple[str, ...]:
         """What must be installed before the driver can be built and the runtime can look for its card."""
         wanted = [self.tools.acl] if settings.cards else []
-        if settings.driver is DriverSource.DKMS:
+        if settings.driver is not DriverSource.NONE:
             wanted += [self.tools.dkms, self.tools.kmod]
             for kernel in self._kernels_to_serve(survey):
                 wanted += self.headers_packages(kernel, survey)
@@ -138,9 +144,30 @@ class Platform(ABC):
                 f"the vendor has no runtime package for {self.name}: set metis_runtime = 'none', "
                 "and run the runtime from pip or in a container"
             )
+        yield from self._driver_package_blockers(settings)
         running = survey.running_kernel
-        if settings.driver is DriverSource.DKMS and running is not None and not running.headers:
+        if settings.driver is not DriverSource.NONE and running is not None and not running.headers:
             yield from self._without_headers(running, survey)
+
+    def _driver_package_blockers(self, settings: Settings) -> Iterator[str]:
+        """Why no package can bring the driver, or not the one that is named."""
+        source = settings.driver_source or ""
+        if settings.driver is DriverSource.VENDOR and self.package_suffix != VENDOR_SUFFIX:
+            yield (
+                f"the vendor has no package of the driver for {self.name}: set metis_driver to package or dkms, "
+                "and metis_driver_source with it"
+            )
+        elif settings.driver in {DriverSource.PACKAGE, DriverSource.VENDOR}:
+            if self.package_suffix is None:
+                yield (
+                    f"{self.name} installs no package files: emerge what metis-provision package writes for it, "
+                    "and set metis_driver = 'none'"
+                )
+            elif not source.endswith(self.package_suffix):
+                yield (
+                    f"metis_driver_source is {source}, and {self.name} installs {self.package_suffix}: "
+                    "make one with metis-provision package, or set metis_driver = 'dkms' for a tarball"
+                )
 
     def _without_headers(self, kernel: Kernel, survey: Survey) -> Iterator[str]:  # noqa: ARG002 - for subclasses
         """Why no package can bring the headers of ``kernel``; usually one can."""
@@ -160,7 +187,7 @@ class Platform(ABC):
     @property
     def package_patterns(self) -> tuple[str, ...]:
         """Names and shell patterns that cover everything ``packages`` may ask for, for the survey's one look."""
-        return self.tools.all
+        return (*self.tools.all, self.driver_package)
 
     @abstractmethod
     def install_script(self, packages: tuple[str, ...]) -> str:

@@ -22,6 +22,7 @@ class Debian(Platform):
     generator: ClassVar[Generator] = Generator.INITRAMFS_TOOLS
     module_location: ClassVar[str] = "/updates/dkms"
     manager: ClassVar[str] = "dpkg"
+    package_suffix: ClassVar[str | None] = ".deb"
     headers_choices: ClassVar[tuple[str, ...]] = (
         # First, because Debian's own is there on Raspberry Pi OS too, for a kernel that is not.
         "linux-headers-rpi-2712",
@@ -61,6 +62,7 @@ class Debian(Platform):
         """Headers and kernels are asked for by pattern, because their names hold the kernel's release."""
         return (
             *self.tools.all,
+            self.driver_package,
             f"{_HEADERS}*",
             f"{_IMAGE}*",
             "proxmox-headers-*",
@@ -74,7 +76,9 @@ class Debian(Platform):
 
     def install_file_script(self, path: str) -> str:
         """Apt takes a path and fetches the dependencies; a downgrade is what a pinned older version means."""
-        return f"{_apt()}\nrun_apt --no-install-recommends --allow-downgrades install -- {shlex.quote(path)}\n"
+        return (
+            f"{_apt()}\nrun_apt --no-install-recommends --allow-downgrades --reinstall install -- {shlex.quote(path)}\n"
+        )
 
 
 @cache

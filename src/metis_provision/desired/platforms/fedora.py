@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import ClassVar
 
 from metis_provision.desired.platforms.base import Example, InitSystem, KernelHook, Platform, names, words
@@ -17,6 +18,7 @@ class Fedora(Platform):
     module_location: ClassVar[str] = "/extra"
     manager: ClassVar[str] = "rpm"
     kernel_hooks: ClassVar[tuple[KernelHook, ...]] = (KernelHook.KERNEL_INSTALL,)
+    package_suffix: ClassVar[str | None] = ".rpm"
     example: ClassVar[Example] = Example(
         {"ID": "fedora", "VERSION_ID": "42", "PRETTY_NAME": "Fedora Linux 42"},
         {"x86_64": "6.16.7-200.fc42.x86_64", "aarch64": "6.16.7-200.fc42.aarch64"},
@@ -42,4 +44,16 @@ class Fedora(Platform):
             "dkms is in EPEL on RHEL and its likes\\n' >&2\n"
             "\texit 1\n"
             "}\n"
+        )
+
+    def install_file_script(self, path: str) -> str:
+        """Dnf takes a path; a downgrade is what a pinned older version means."""
+        file = shlex.quote(path)
+        return (
+            "export LC_ALL=C\n"
+            f'if rpm -q "$(rpm -qp {file})" >/dev/null 2>&1; then\n'
+            f"\tdnf -y reinstall -- {file}\n"
+            "else\n"
+            f"\tdnf -y install -- {file} || dnf -y downgrade -- {file}\n"
+            "fi\n"
         )
