@@ -43,8 +43,9 @@ def _leftovers(settings: Settings, survey: Survey, state: DesiredState) -> Itera
     wanted = {file.path for file in state.files}
     found = [*_rules(past, wanted), *_units_and_scripts(past, wanted)]
     if settings.driver is not DriverSource.NONE:
+        found += _modules(past, survey)
         past, survey = _without_package(past, survey, state.driver_package)
-        found += [*_sources(past, survey, state.dkms), *_builds(past, survey, state.dkms), *_modules(past, survey)]
+        found += [*_sources(past, survey, state.dkms), *_builds(past, survey, state.dkms)]
     for leftover in found:
         stays = settings.past is PastPolicy.LEAVE and leftover.fate in {Fate.REPLACED, Fate.SET_ASIDE}
         yield replace(leftover, fate=Fate.LEFT, why=f"{PREFIX}past says so") if stays else leftover

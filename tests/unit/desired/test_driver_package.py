@@ -26,6 +26,7 @@ from metis_provision.model.survey import (
     FileState,
     Host,
     Kernel,
+    ModuleFile,
     Past,
     SourceTree,
     Survey,
@@ -44,13 +45,17 @@ BARE = Survey(
     nodes=(),
     past=Past(),
 )
+MODULE = f"/lib/modules/{RELEASE}/updates/dkms/metis.ko.xz"
 INSTALLED = replace(
     BARE,
-    kernels=(Kernel(RELEASE, running=True, headers=True),),
+    kernels=(Kernel(RELEASE, running=True, headers=True, module_path=MODULE, vermagic=f"{RELEASE} SMP"),),
     dkms=(DkmsBuild("metis", "1.6.2", RELEASE, "x86_64", "installed"),),
     packages={"metis-dkms": "1.6.2-1", "dkms": "3", "kmod": "1", "acl": "2"},
     groups={"axelera": Account("axelera", 999)},
-    past=Past(sources=(SourceTree("/usr/src/metis-1.6.2", "1.6.2", True, "metis-dkms"),)),
+    past=Past(
+        sources=(SourceTree("/usr/src/metis-1.6.2", "1.6.2", True, "metis-dkms"),),
+        modules=(ModuleFile(MODULE, RELEASE, None),),
+    ),
 )
 
 
