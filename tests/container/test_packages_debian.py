@@ -38,14 +38,12 @@ Depends: dkms
 Description: stand-in for the vendor's package, with its traps
 """
 VENDOR_PRERM = """\
-#!/bin/sh
 if systemctl is-active --quiet axsystemserver.service; then
 	echo "axsystemserver is active" >&2
 	exit 1
 fi
 """
 VENDOR_POSTINST = """\
-#!/bin/sh
 dkms add -m metis -v 1.5.6
 getent group axelera >/dev/null || groupadd axelera
 """
@@ -108,7 +106,7 @@ def vendor_package(directory: Path) -> Path:
     (control / "control").write_text(VENDOR_CONTROL)
     (control / "conffiles").write_text(f"{VENDOR_RULES}\n")
     for name, script in (("prerm", VENDOR_PRERM), ("postinst", VENDOR_POSTINST)):
-        (control / name).write_text(script)
+        (control / name).write_text(f"#!/bin/sh\n{script}")
         (control / name).chmod(0o755)
     path = directory / "vendor.deb"
     subprocess.run(["dpkg-deb", "--root-owner-group", "--build", root, path], check=True, capture_output=True)
