@@ -46,7 +46,7 @@ def _blockers(settings: Settings, survey: Survey, platform: Platform | None) -> 
 def foreseen(settings: Settings, survey: Survey) -> tuple[str, ...]:
     """What will fail although everything is done: one sentence each, with the step that only a person can do."""
     by = survey.signatures_enforced
-    if settings.driver is not DriverSource.DKMS or not by or survey.host.container is not None:
+    if settings.driver is DriverSource.NONE or not by or survey.host.container is not None:
         return ()
     trust = survey.trust or ModuleTrust()
     key = trust.own_path or "/var/lib/dkms/mok.pub"

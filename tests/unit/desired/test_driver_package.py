@@ -34,7 +34,7 @@ from metis_provision.model.survey import (
 from metis_provision.operations import commands
 
 RELEASE = "6.12.63+deb13-amd64"
-PIN = {"driver_version": "1.6.2", "driver_sha256": "d" * 64}
+PIN = {"driver_version": "1.6.2", "driver_sha256": "d" * 64, "kernel_hook": False}
 OURS = Settings(driver="package", driver_source="metis-dkms_1.6.2-1_all.deb", **PIN)
 VENDORS = Settings(driver="vendor", driver_source="metis-dkms_1.6.2_all.deb", **PIN)
 NOTED = Receipt(payloads={"driver": ReceiptPayload(name="driver", version="1.6.2", sha256="d" * 64)})
