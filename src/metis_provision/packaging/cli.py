@@ -10,7 +10,7 @@ import click
 from metis_provision.desired import payloads
 from metis_provision.model.artifact import Payload
 from metis_provision.model.errors import UserError
-from metis_provision.model.settings import Settings, settings_from
+from metis_provision.model.settings import DriverSource, Settings, settings_from
 from metis_provision.packaging.build import Built, package, sha256_of
 from metis_provision.packaging.recipe import RELEASE, Format
 from metis_provision.supply.pins import Pin, provide
@@ -75,9 +75,10 @@ def _from_inventory(path: str) -> Payload:
     pins: dict[str, Pin] = {}
     for host in load(path):
         data = host.data.dict()
-        payload = payloads.driver(resolved_settings(data, where=host.name))
+        settings = resolved_settings(data, where=host.name)
+        payload = payloads.driver(settings)
         pins |= {str(pin.path): pin for pin in pinned_payloads(data)}
-        if payload is not None:
+        if payload is not None and settings.driver is DriverSource.DKMS:
             found.setdefault(payload, host.name)
     if len(found) > 1:
         told = "; ".join(f"{name} has {payload.source} ({payload.version})" for payload, name in found.items())

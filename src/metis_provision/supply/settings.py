@@ -14,7 +14,7 @@ from metis_provision.supply.pins import Pin, pins_path, read_pins
 from metis_provision.supply.versions import find_release, pair_mistakes, release_mistakes, versions
 
 _KINDS: Mapping[str, Mapping[str, PayloadKind]] = {
-    "driver": {DriverSource.DKMS: PayloadKind.DRIVER_SOURCE},
+    "driver": {DriverSource.DKMS: PayloadKind.DRIVER_SOURCE, DriverSource.VENDOR: PayloadKind.DRIVER_DEB},
     "runtime": {RuntimeSource.DEB: PayloadKind.RUNTIME_DEB},
 }
 """The payload that each way to install a driver or a runtime needs on the controller; none for the others."""

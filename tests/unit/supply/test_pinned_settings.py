@@ -87,8 +87,8 @@ def test_a_driver_pinned_for_a_series_wins_over_the_newest() -> None:
         ({"release": "1.8.0", "pins": 7}, "metis_pins input should be a valid string"),
         ({"release": "1.5.3"}, "metis_driver_source is missing: set version, source and sha256 of the driver, pin it "),
         ({"release": "1.5.3"}, "(metis-provision pin 1.5.3)"),
-        ({"release": "1.8.0", "driver": "dkmss"}, "metis_driver input should be 'dkms' or 'none'"),
-        ({"release": "1.8.0", "driver": []}, "metis_driver input should be 'dkms' or 'none'"),
+        ({"release": "1.8.0", "driver": "dkmss"}, "metis_driver input should be 'dkms', 'package', 'vendor' or 'none'"),
+        ({"release": "1.8.0", "driver": []}, "metis_driver input should be 'dkms', 'package', 'vendor' or 'none'"),
         ({"release": "../1.8.0"}, "'../1.8.0' is not a release of the catalogue"),
         (
             {"release": "1.8.0", "driver_source": "https://x.invalid/d", "nothing": 1},
