@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test check docs golden lock clean
+.PHONY: setup demo test test-full check docs golden lock clean
 
 setup:
 	@tools/setup "$(PYTHON)"
@@ -12,6 +12,9 @@ demo: setup
 
 test: setup
 	@$(BIN)/python tools/tiers.py
+
+test-full: setup
+	@$(BIN)/python tools/tiers.py --full
 
 check: .venv/ready
 	@$(BIN)/ruff check .

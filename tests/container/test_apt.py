@@ -39,9 +39,10 @@ def test_who_holds_a_lock_for_too_long_is_named(host: Host, lock: str, command: 
     done = host.run(HOLD.format(lock=lock, seconds=600) + f"(set -e\n{script(command, 1)})\nkill $holder\necho $holder")
     holder = done.stdout.split()[-1]
     assert (
-        f"metis-provision: the package manager is in use: process {holder} (perl), which holds {lock}, " in done.stderr
+        f"metis-provision: the package manager is in use by process {holder} (perl), which holds {lock}, "
+        in done.stderr
     )
-    assert "did not end within 1 s; let it end, then run again" in done.stderr
+    assert "which did not end within 1 s: let it end, then run again" in done.stderr
 
 
 def test_who_lets_go_in_time_is_waited_for(host: Host) -> None:

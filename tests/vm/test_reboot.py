@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from guest import put, reported, shell
+from guest import put, reported, shell, wait_for
 
 from metis_provision.desired.difference import BootChange
 from metis_provision.lab.machine import Machine
@@ -51,6 +51,22 @@ def test_a_drain_that_fails_keeps_the_host_up(provisioned: Machine) -> None:
     status, host = reported(provisioned, "apply", "-y", reboot="if-needed", reboot_before="echo still in use; exit 3")
     assert status == 1
     assert "metis_reboot_before ended with status 3: still in use" in host["reason"]
+    assert provisioned.boot_id() == boot
+
+
+def test_a_host_that_somebody_works_on_is_not_even_drained(provisioned: Machine, tmp_path: Path) -> None:
+    boot = force_the_need(provisioned)
+    lock = "exec flock /run/metis-provision/lock sleep 600"
+    provisioned.run("systemd-run", "--unit=worker", "--collect", "--quiet", "sh", "-c", lock)
+    try:
+        wait_for(lambda: shell(provisioned, "flock -n -s /run/metis-provision/lock true").returncode == 1, "the lock")
+        drained = tmp_path / "drained"
+        status, host = reported(provisioned, "apply", "-y", reboot="if-needed", reboot_before=f"touch {drained}")
+    finally:
+        provisioned.run("systemctl", "stop", "worker.service", check=False)
+    assert status == 1
+    assert host["reason"] == "another run is changing this host: wait for it to end, then run again"
+    assert not drained.exists()
     assert provisioned.boot_id() == boot
 
 

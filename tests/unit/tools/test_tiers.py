@@ -42,3 +42,19 @@ def test_the_worst_tier_decides(tiers: ModuleType, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(tiers, "TIERS", (tiers.Tier("good", list), tiers.Tier("bad", list)))
     assert tiers.main(["good"]) == 0
     assert tiers.main([]) == 1
+
+
+def test_longer_sweeps_run_only_when_asked_for(
+    tiers: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "tests" / "sweep").mkdir(parents=True)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = full: a longer sweep\n")
+    (tmp_path / "tests" / "sweep" / "test_it.py").write_text(
+        "import pytest\ndef test_short():\n    pass\n@pytest.mark.full\ndef test_long():\n    assert False\n"
+    )
+    monkeypatch.setattr(tiers, "ROOT", tmp_path)
+    monkeypatch.setattr(tiers, "TIERS", (tiers.Tier("sweep", list),))
+    assert tiers.main([]) == 0
+    assert "left out: tests marked full" in capsys.readouterr().out
+    assert tiers.main(["--full"]) == 1
+    assert "left out" not in capsys.readouterr().out

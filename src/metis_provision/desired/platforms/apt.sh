@@ -2,7 +2,8 @@
 # Apt for a step on a host: debian.py puts it before the calls of install_known and run_apt.
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 lock_seconds=600
-held='^E: Could not get lock \(.*\)\. It is held by process \([0-9]* ([^)]*)\).*'
+refused='^E: \(Could not get lock\|Unable to acquire the dpkg frontend lock\|Unable to lock\)'
+holder='.*Could not get lock \(.*\)\. It is held by process \([0-9]* ([^)]*)\).*'
 
 fail() {
 	printf 'metis-provision: %s\n' "$*" >&2
@@ -24,14 +25,14 @@ run_apt() { # apt-get's arguments; apt by itself waits for some of its locks, an
 	trap 'rm -rf "$said"' EXIT
 	end=$(($(date +%s) + lock_seconds))
 	until try_apt "$said/output" "$@"; do
-		holder=$(sed -n "s/$held/\\2, which holds \\1/p" "$said/output" | tail -n 1)
-		if [ -z "$holder" ]; then
+		if ! grep -q "$refused" "$said/output"; then
 			why=$(grep -m 1 'No space left on device' "$said/output" || grep -m 1 '^E: ' "$said/output")
 			fail "apt-get failed: ${why#E: }"
 		fi
-		[ "$(date +%s)" -lt "$end" ] ||
-			fail "the package manager is in use: process $holder, did not end within $lock_seconds s; let it end, then run again"
-		printf 'waiting for process %s\n' "$holder"
+		who=$(sed -n "s/$holder/process \\2, which holds \\1/p" "$said/output" | tail -n 1)
+		[ "$(date +%s)" -lt "$end" ] || fail "the package manager is in use by ${who:-another process}," \
+			"which did not end within $lock_seconds s: let it end, then run again"
+		printf 'waiting for %s\n' "${who:-another process that has a lock of apt}"
 		sleep 5
 	done
 }

@@ -72,17 +72,18 @@ first_error() { # log: the line that says most
 		grep -h -m 1 -E 'Error [0-9]+|[Ee]rror[!:]' "$1" "$said" 2>/dev/null || tail -n 1 "$said"
 }
 
-forget_damaged_build() { # kernel: a power cut leaves files empty, and dkms does not look into what it has built
+forget_empty() { # kernel: a power cut leaves files empty; dkms looks into none, and keeps those as the original module
 	for file in "$dkms/$module/$version/$1"/*/module/"$module".ko*; do
-		[ ! -e "$file" ] || modinfo "$file" >/dev/null 2>&1 || rm -rf "$dkms/${module:?}/${version:?}/${1:?}"
+		[ ! -f "$file" ] || [ -s "$file" ] || rm -rf "$dkms/${module:?}/${version:?}/${1:?}"
 	done
+	find "/lib/modules/$1" -name "$module.ko*" -size 0 -exec rm -f {} +
 }
 
 build_for() { # kernel; otherwise why says why it could not be
 	printf 'building %s %s for kernel %s\n' "$module" "$version" "$1"
 	why="kernel $1 has no headers: install them, or boot a kernel that has"
 	[ -f "/lib/modules/$1/build/Makefile" ] || return 1
-	[ -n "$METIS_UNPACK" ] || forget_damaged_build "$1"
+	forget_empty "$1"
 	in_tree build -k "$1" && return 0
 	log=${stage:-$dkms}/$module/$version/build/make.log
 	case $status in
