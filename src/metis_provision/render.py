@@ -19,6 +19,7 @@ from metis_provision.model.artifact import Concern, DesiredState
 from metis_provision.model.errors import UserError
 from metis_provision.model.settings import PREFIX, Settings
 from metis_provision.model.survey import Boot, Host, InitramfsState, Kernel, Survey
+from metis_provision.supply.runtime import signing_key
 from metis_provision.supply.settings import resolved_settings
 
 MANIFEST = "manifest.txt"
@@ -81,7 +82,7 @@ def tree(distro: str, init: str, carrier_name: str, data: Mapping[str, Any]) -> 
     platform = _platform(distro)
     system = _init(platform, init)
     settings = _settings(carrier_name, data)
-    state = desired_state(settings, bare_host(platform, system, carrier(carrier_name)))
+    state = desired_state(settings, bare_host(platform, system, carrier(carrier_name)), signing_key(settings))
     return Tree(
         title=f"{distro}, {system}, {carrier_name}",
         entries=tuple(sorted(_entries(state), key=lambda entry: entry.path)),

@@ -17,6 +17,7 @@ from metis_provision.checks import (
     link,
     next_boot,
     node,
+    runtime,
     self_test,
     services,
     signature,
@@ -28,7 +29,10 @@ from metis_provision.checks.waivers import settled, waived
 from metis_provision.model.errors import UserError
 from metis_provision.model.verdict import Answer, Finding, Verdict
 
-_AREAS = (host, boot, bus, link, driver, next_boot, signature, node, access, device, self_test, files, services, images)
+_AREAS = (
+    *(host, boot, bus, link, driver, next_boot, signature, node, access, device, self_test),
+    *(runtime, files, services, images),
+)
 _CORRECT_IT = "Correct it in the inventory and verify again."
 _REPORT_IT = "This is a mistake in the check itself: please report it with this text and the survey."
 

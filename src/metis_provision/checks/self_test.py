@@ -16,13 +16,24 @@ from metis_provision.checks.device import (
 from metis_provision.checks.evidence import CannotLook, Evidence
 from metis_provision.checks.outcome import Checks, Outcome, failed, passed, skipped, unknown
 from metis_provision.model.survey import CommandResult, Section
-from metis_provision.survey.tools import AnswerCheck, SelfTestOutput, parse_self_test, says_busy, trouble
+from metis_provision.survey.tools import (
+    AnswerCheck,
+    SelfTestOutput,
+    parse_self_test,
+    says_busy,
+    trouble,
+    version_mismatch,
+)
 
 checks = Checks()
 
+_UNITS = (("TOPS", 1e12), ("GOPS", 1e9), ("MOPS", 1e6))
 _NOT_WANTED = "the self-test is switched off (metis_self_test = False)"
 _DID_NOT_RUN = "the self-test did not come that far (METIS-501)"
-_SET_MODEL = "Set metis_self_test_model to a compiled model on the host, or metis_self_test = False to go without."
+_SET_MODEL = (
+    "Set metis_model_source (a compiled model to hand over) or metis_self_test_model (one that is on the host), "
+    "or metis_self_test = False to go without."
+)
 _NOT_COMPARED = "Nothing to repair: the inference ended well, but whether its answer was right is not proven."
 _READ_OUTPUT = "Run the same command on the host and report its output, so that this form is learned."
 
@@ -47,7 +58,8 @@ def self_test_ran(evidence: Evidence) -> Iterator[Outcome]:
     elif output.throughput[1] <= 0:
         yield failed(short="no frames", command=result.command, status=0, detail="its throughput is zero")
     else:
-        yield passed(f"{result.command}: {_figures(output)}.", brief=f"{output.throughput[1]:g} FPS")
+        figures = ", ".join(part for part in (_figures(output), _operations(evidence, output)) if part)
+        yield passed(f"{result.command}: {figures}.", brief=f"{output.throughput[1]:g} FPS")
 
 
 @checks.answers("METIS-502")
@@ -94,6 +106,24 @@ def fast_enough(evidence: Evidence) -> Iterator[Outcome]:
             yield passed(f"{fps:g} FPS ({where}), at least {floor:g} are asked for.")
 
 
+@checks.answers("METIS-504")
+def model_for_this_runtime(evidence: Evidence) -> Iterator[Outcome]:
+    """The runtime took the model as one of its own release."""
+    ran = _output(evidence)
+    if isinstance(ran, Outcome):
+        yield ran
+        return
+    result, _ = ran
+    mismatch = version_mismatch(result.output)
+    if mismatch is not None:
+        actual, expected = mismatch
+        yield failed(short=f"model for {actual}", actual=actual, expected=expected, model=result.command)
+    elif result.status != 0:
+        yield skipped(_DID_NOT_RUN)
+    else:
+        yield passed("The runtime took the model.")
+
+
 def _left_out(evidence: Evidence) -> Outcome | None:
     """Why there is no output to judge, or None if there is."""
     if not evidence.settings.self_test:
@@ -105,7 +135,7 @@ def _left_out(evidence: Evidence) -> Outcome | None:
         return skipped(held_by(evidence), brief="busy")
     if result is not None:
         return unknown(HELD_BY_NOBODY, VERIFY_LATER)
-    if evidence.settings.self_test_model is None:
+    if evidence.settings.self_test_model is None and evidence.settings.model_source is None:
         return unknown("no model is set for the self-test", _SET_MODEL)
     return None
 
@@ -133,3 +163,13 @@ def _last_words(result: CommandResult) -> str:
 
 def _figures(output: SelfTestOutput) -> str:
     return ", ".join(f"{where} {fps:g} FPS" for where, fps in sorted(output.fps.items()))
+
+
+def _operations(evidence: Evidence, output: SelfTestOutput) -> str:
+    """What the throughput comes to in operations a second, where the settings say what an inference takes."""
+    each = evidence.settings.model_operations
+    if not each or not output.throughput:
+        return ""
+    rate = each * output.throughput[1]
+    unit, scale = next(((unit, scale) for unit, scale in _UNITS if rate >= scale), _UNITS[-1])
+    return f"{rate / scale:.1f} {unit}"

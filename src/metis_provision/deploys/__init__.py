@@ -1,5 +1,5 @@
 """Deploys for pyinfra: the order of operations on a host."""
 
-from metis_provision.deploys.host import metis, verify
+from metis_provision.deploys.host import metis, runtime, verify
 
-__all__ = ["metis", "verify"]
+__all__ = ["metis", "runtime", "verify"]

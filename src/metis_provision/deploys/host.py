@@ -42,6 +42,15 @@ def metis() -> None:
     operations.verify(name="Verify the card")
 
 
+@deploy("Metis runtime")
+def runtime() -> None:
+    """The runtime alone, with its model; driver, access and services are left as they are."""
+    _begin(ctx_state.get(), provisions=True)
+    operations.preflight(name="Check that the host can be provisioned")
+    operations.runtime_packages(name="Install what the runtime needs")
+    operations.runtime(name="Install the runtime")
+
+
 @deploy("Verify Metis")
 def verify() -> None:
     """Verify only; nothing is changed."""

@@ -11,6 +11,7 @@ from metis_provision.model.errors import ExitCode, UserError
 from metis_provision.model.settings import Settings
 from metis_provision.supply.checksums import payload_mistakes
 from metis_provision.supply.pins import provide
+from metis_provision.supply.runtime import runtime_mistakes
 from metis_provision.supply.settings import pinned_payloads, resolved_settings
 
 
@@ -45,4 +46,9 @@ def _mistakes(settings: Settings) -> list[str]:
         carrier(settings.carrier)
     except UserError as error:
         return [str(error)]
-    return [*waiver_mistakes(settings), *option_mistakes(settings), *payload_mistakes(settings)]
+    return [
+        *waiver_mistakes(settings),
+        *option_mistakes(settings),
+        *payload_mistakes(settings),
+        *runtime_mistakes(settings),
+    ]

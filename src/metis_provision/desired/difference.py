@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 
 from metis_provision.catalog.contract import contract
 from metis_provision.desired.access import CARD_KINDS, VENDOR_RULES
@@ -19,13 +20,18 @@ from metis_provision.model.artifact import (
     DesiredState,
     DkmsModule,
     DriverPackage,
+    EnvironmentRuntime,
     Fate,
     File,
     Group,
     ImageContent,
+    InstalledRuntime,
     Leftover,
     LeftoverKind,
+    PackagedRuntime,
     Payload,
+    Runtime,
+    RuntimeKind,
     Service,
     User,
 )
@@ -192,15 +198,38 @@ class InitramfsChange:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeChange:
-    """The runtime's package to install."""
+    """A runtime to install, those of ours that go once it is there, and models to hand over and to remove."""
 
-    payload: Payload
-    upload: bool
+    install: Runtime | None = None
+    remove: tuple[InstalledRuntime, ...] = ()
+    upload: tuple[Payload, ...] = ()
+    """What the host lacks of the payloads that are needed now."""
+    model: Payload | None = None
+    forget: tuple[InstalledRuntime, ...] = ()
+    """Runtimes that the receipt tells of and that somebody else removed."""
+    old_model: str | None = None
+    """The sha256 of a model that we handed over and that is no longer wanted."""
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """What will be done, one short phrase each."""
-        return (f"install runtime {self.payload.version}",)
+        return (
+            *((_install_reason(self.install),) if self.install else ()),
+            *(f"remove {gone.shown}" for gone in self.remove),
+            *((f"hand over model {PurePath(self.model.source).name}",) if self.model else ()),
+            *(("remove the model that was handed over before",) if self.old_model else ()),
+            *(f"note that {gone.shown} is gone" for gone in self.forget),
+        )
+
+
+def _install_reason(runtime: Runtime) -> str:
+    if isinstance(runtime, PackagedRuntime):
+        return f"install {runtime.package} from {runtime.url or 'its package'}"
+    if isinstance(runtime, EnvironmentRuntime):
+        where = runtime.directory if runtime.python else "an environment of its own (after its Python)"
+        return f"install axelera-rt {runtime.version} into {where}"
+    how = "load" if runtime.archive else "pull"
+    return f"{how} the image of runtime {runtime.version} ({runtime.engine})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +284,7 @@ class Difference:
             Concern.REBOOT: self.reboot.reasons if self.reboot else (),
             Concern.INITRAMFS: self._file_reasons(Concern.INITRAMFS)
             + (self.initramfs.reasons if self.initramfs else ()),
-            Concern.RUNTIME: self.runtime.reasons if self.runtime else (),
+            Concern.RUNTIME: (self.runtime.reasons if self.runtime else ()) + self._file_reasons(Concern.RUNTIME),
             Concern.SERVICES: self._file_reasons(Concern.SERVICES) + (self.services.reasons if self.services else ()),
         }
         return {concern: found[concern] for concern in Concern if found.get(concern)}
@@ -282,7 +311,7 @@ def difference(settings: Settings, desired: DesiredState, survey: Survey, receip
         boot=_boot(desired),
         reboot=_reboot(settings, desired, survey),
         initramfs=_initramfs(desired, survey, files, driver),
-        runtime=_runtime(desired, survey),
+        runtime=_runtime(desired, survey, receipt),
         services=_services(desired, survey, receipt),
     )
 
@@ -540,12 +569,21 @@ def _to_start(survey: Survey, service: Service, changed: set[str]) -> bool:
     return service.can_run and not service.runs((survey.services or {}).get(service.name))
 
 
-def _runtime(desired: DesiredState, survey: Survey) -> RuntimeChange | None:
-    payload = desired.runtime
-    if payload is None:
-        return None
-    platform = platform_of(survey.host)
-    package = platform.runtime_package(payload.version) if platform else None
-    if package in survey.packages:
-        return None
-    return RuntimeChange(payload=payload, upload=_lacks_payload(survey, payload))
+def _runtime(desired: DesiredState, survey: Survey, receipt: Receipt) -> RuntimeChange | None:
+    wanted, model = desired.runtime, desired.model
+    install = wanted if wanted is not None and not wanted.is_on(survey) else None
+    known = tuple(InstalledRuntime(entry.kind, entry.name, entry.engine) for entry in receipt.runtimes)
+    others = tuple(entry for entry in known if wanted is None or entry != wanted.installed)
+    gone = tuple(entry for entry in others if entry.kind is RuntimeKind.PACKAGE and entry.name not in survey.packages)
+    lacking = model if model is not None and _lacks_payload(survey, model) else None
+    handed_over = receipt.payloads.get("model")
+    stale = handed_over is not None and (model is None or model.sha256 != handed_over.sha256)
+    change = RuntimeChange(
+        install=install,
+        remove=tuple(entry for entry in others if entry not in gone),
+        upload=tuple(payload for payload in install.payloads if _lacks_payload(survey, payload)) if install else (),
+        model=lacking,
+        forget=gone,
+        old_model=handed_over.sha256 if handed_over is not None and stale else None,
+    )
+    return change if change != RuntimeChange() else None

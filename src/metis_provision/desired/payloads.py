@@ -17,20 +17,39 @@ def driver(settings: Settings) -> Payload | None:
 
 
 def runtime(settings: Settings) -> Payload | None:
-    """The runtime's package, None where no runtime is installed by us."""
-    if settings.runtime is RuntimeSource.NONE:
+    """The one file of the runtime: package, requirements or archive by its way; None where it has none."""
+    if settings.runtime in {RuntimeSource.NONE, RuntimeSource.APT}:
         return None
     return _payload("runtime", settings.runtime_version, settings.runtime_source, settings.runtime_sha256)
 
 
+def wheels(settings: Settings) -> tuple[Payload, ...]:
+    """The wheels that are handed over for pip."""
+    version = settings.runtime_version
+    if settings.runtime is not RuntimeSource.PIP or version is None:
+        return ()
+    return tuple(Payload("wheel", version, path, sha256) for path, sha256 in (settings.runtime_wheels or {}).items())
+
+
+def model(settings: Settings) -> Payload | None:
+    """The compiled model of the self-test, None where it is on the host already or there is none."""
+    return _payload("model", settings.model_release, settings.model_source, settings.model_sha256)
+
+
 def payloads(settings: Settings) -> tuple[Payload, ...]:
     """All of them, driver first."""
-    return tuple(payload for payload in (driver(settings), runtime(settings)) if payload is not None)
+    single = (driver(settings), runtime(settings), model(settings))
+    return (*(payload for payload in single if payload is not None), *wheels(settings))
 
 
 def host_path(payload: Payload) -> str:
     """Where the host keeps it: under its digest, so that an equal one is never sent twice."""
-    return f"{PAYLOAD_DIR}/{payload.sha256[:16]}-{PurePath(payload.source).name}"
+    return f"{PAYLOAD_DIR}/{file_digest(payload.sha256)}-{PurePath(payload.source).name}"
+
+
+def file_digest(sha256: str) -> str:
+    """As much of a digest as is in the names of files on the host."""
+    return sha256[:16]
 
 
 def _payload(name: str, version: str | None, source: str | None, sha256: str | None) -> Payload | None:

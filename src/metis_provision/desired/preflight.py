@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from metis_provision.desired import boot
+from metis_provision.desired import boot, runtime
 from metis_provision.desired.platforms import Platform
 from metis_provision.model.receipt import RECEIPT_PATH, ReceiptUnreadable, read_receipt
 from metis_provision.model.settings import DriverSource, Settings
@@ -35,6 +35,7 @@ def _blockers(settings: Settings, survey: Survey, platform: Platform | None) -> 
         yield from _build(survey, platform)
     if platform is not None:
         yield from platform.blockers(settings, survey)
+        yield from runtime.blockers(settings, survey, platform)
     yield from _fixed_gid(settings, survey)
     yield from boot.blockers(settings, survey)
     try:

@@ -59,6 +59,7 @@ class MetisSurvey(FactBase[Survey]):
         groups: Names = (),
         packages: Names = (),
         group: str = "axelera",
+        image: str | None = None,
         self_test_model: str | None = None,
         self_test_seconds: int = 2,
     ) -> str:
@@ -71,6 +72,7 @@ class MetisSurvey(FactBase[Survey]):
                 groups=_names(groups),
                 packages=_names(packages),
                 group=group,
+                image=image,
                 self_test_model=self_test_model,
                 self_test_seconds=int(self_test_seconds),
             )

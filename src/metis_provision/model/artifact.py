@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from metis_provision.model.survey import ServiceState
+from metis_provision.model.survey import ServiceState, Survey
 
 
 class Concern(StrEnum):
@@ -93,6 +93,126 @@ class Payload:
     version: str
     source: str
     sha256: str
+
+
+class RuntimeKind(StrEnum):
+    """What the runtime is to the host once it is installed."""
+
+    PACKAGE = "package"
+    ENVIRONMENT = "environment"
+    IMAGE = "image"
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledRuntime:
+    """A runtime as the host knows it: a package's name, a directory, or an image's reference with its engine."""
+
+    kind: RuntimeKind
+    name: str
+    engine: str = ""
+
+    @property
+    def shown(self) -> str:
+        """How a person is told of it."""
+        return {
+            RuntimeKind.PACKAGE: self.name,
+            RuntimeKind.ENVIRONMENT: self.name,
+            RuntimeKind.IMAGE: f"the {self.engine} image {self.name}",
+        }[self.kind]
+
+
+@dataclass(frozen=True, slots=True)
+class PackagedRuntime:
+    """The runtime as a package: from the file in ``payload``, or from the repository at ``url`` that apt knows."""
+
+    version: str
+    package: str
+    payload: Payload | None = None
+    url: str | None = None
+
+    @property
+    def installed(self) -> InstalledRuntime:
+        """What is there once it is installed."""
+        return InstalledRuntime(RuntimeKind.PACKAGE, self.package)
+
+    def is_on(self, survey: Survey) -> bool:
+        """Whether the host has it, as far as the survey shows."""
+        return self.package in survey.packages
+
+    @property
+    def payloads(self) -> tuple[Payload, ...]:
+        """Files the host needs for it."""
+        return (self.payload,) if self.payload else ()
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentRuntime:
+    """The runtime in a virtual environment of its own.
+
+    From ``index`` with ``requirements`` (a file with hashes), or from ``wheels`` alone. ``python`` is the interpreter
+    by name, None while the host has none yet; the directory follows from all of them, so that none is ever changed.
+    """
+
+    version: str
+    python: str | None
+    index: str | None = None
+    requirements: Payload | None = None
+    wheels: tuple[Payload, ...] = ()
+
+    @property
+    def directory(self) -> str:
+        """Where it lies."""
+        sources = (self.python, self.index, *(payload.sha256 for payload in self.payloads))
+        digest = hashlib.sha256(repr(sources).encode()).hexdigest()
+        return f"/opt/axelera/venv-{self.version}-{digest[:8]}"
+
+    @property
+    def mark_path(self) -> str:
+        """A file that is there once it is whole."""
+        return f"{self.directory}/.metis-provision"
+
+    @property
+    def installed(self) -> InstalledRuntime:
+        """What is there once it is installed."""
+        return InstalledRuntime(RuntimeKind.ENVIRONMENT, self.directory)
+
+    def is_on(self, survey: Survey) -> bool:
+        """Whether the host has it whole, as far as the survey shows."""
+        mark = survey.files.get(self.mark_path)
+        return self.python is not None and mark is not None and mark.kind == "file"
+
+    @property
+    def payloads(self) -> tuple[Payload, ...]:
+        """Files the host needs for it."""
+        return (self.requirements,) if self.requirements else self.wheels
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRuntime:
+    """The runtime as a container image: pulled by ``reference``, or loaded from ``archive``, whose id it then is."""
+
+    version: str
+    engine: str
+    reference: str
+    archive: Payload | None = None
+    privileged: bool = False
+
+    @property
+    def installed(self) -> InstalledRuntime:
+        """What is there once it is installed."""
+        return InstalledRuntime(RuntimeKind.IMAGE, self.reference, self.engine)
+
+    def is_on(self, survey: Survey) -> bool:
+        """Whether the engine has it, as far as the survey shows."""
+        return self.engine in survey.engines
+
+    @property
+    def payloads(self) -> tuple[Payload, ...]:
+        """Files the host needs for it."""
+        return (self.archive,) if self.archive else ()
+
+
+Runtime = PackagedRuntime | EnvironmentRuntime | ImageRuntime
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +343,8 @@ class DesiredState:
     users: tuple[User, ...] = ()
     files: tuple[File, ...] = ()
     packages: tuple[str, ...] = ()
+    runtime_packages: tuple[str, ...] = ()
+    """Those among ``packages`` that the runtime needs."""
     dkms: DkmsModule | None = None
     driver_package: DriverPackage | None = None
     node_rules: str | None = None
@@ -231,7 +353,8 @@ class DesiredState:
     module_options: Mapping[str, int] = field(default_factory=dict)
     boot: BootConfig | None = None
     """None on a host without a config.txt of ours to keep."""
-    runtime: Payload | None = None
+    runtime: Runtime | None = None
+    model: Payload | None = None
     initramfs: Initramfs | None = None
     """None where images hold nothing of ours."""
     services: tuple[Service, ...] = ()

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from metis_provision.model.artifact import Concern
+from metis_provision.model.artifact import Concern, RuntimeKind
 
 RECEIPT_PATH = "/var/lib/metis-provision/receipt.json"
 PREVIOUS_DIR = "/var/lib/metis-provision/previous"
@@ -47,6 +47,14 @@ class ReceiptPayload(_Part):
     sha256: str
 
 
+class ReceiptRuntime(_Part):
+    """A runtime that we installed; the fields are those of ``InstalledRuntime``."""
+
+    kind: RuntimeKind
+    name: str
+    engine: str = ""
+
+
 class Receipt(_Part):
     """Everything we did to a host that somebody may want undone."""
 
@@ -62,6 +70,8 @@ class Receipt(_Part):
     """Packages that were missing and that we asked the package manager for."""
     boot: ReceiptBoot | None = None
     payloads: dict[str, ReceiptPayload] = Field(default_factory=dict)
+    runtimes: tuple[ReceiptRuntime, ...] = ()
+    """Runtimes that we installed and did not remove yet."""
     set_aside: tuple[str, ...] = ()
     """Paths that others left and that we removed; their contents are in ``PREVIOUS_DIR``, its index says which."""
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from metis_provision.model.errors import UserError
+from metis_provision.model.runtime_rules import combination_mistake, image_reference, model_mistake
 
 PREFIX = "metis_"
 
@@ -38,7 +39,18 @@ class RuntimeSource(StrEnum):
     """Where the runtime (``axdevice``, ``axrunmodel``) comes from."""
 
     DEB = "deb"
+    APT = "apt"
+    PIP = "pip"
+    CONTAINER = "container"
     NONE = "none"
+
+
+class Engine(StrEnum):
+    """What runs the runtime's container; auto takes the one that is there."""
+
+    AUTO = "auto"
+    PODMAN = "podman"
+    DOCKER = "docker"
 
 
 class InitramfsChoice(StrEnum):
@@ -112,6 +124,25 @@ def _absolute(value: str) -> str:
     return value
 
 
+def _url(value: str) -> str:
+    if not re.fullmatch(r"https?://[A-Za-z0-9._~:/?&=%+@\[\]-]+", value):
+        raise ValueError("is not a URL (http:// or https://, without spaces)")
+    return value
+
+
+def _suite(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/-]*", value):
+        raise ValueError("is not a name of apt's (letters, digits and . _ - /)")
+    return value
+
+
+def _fingerprint(value: str) -> str:
+    packed = value.replace(" ", "").upper()
+    if not re.fullmatch(r"[0-9A-F]{40}", packed):
+        raise ValueError("is not the fingerprint of a key (40 hexadecimal digits; a short key id proves nothing)")
+    return packed
+
+
 def _overlay(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
         raise ValueError("is not the name of an overlay (its file's name without directory and .dtbo)")
@@ -177,6 +208,10 @@ NodeMode = Annotated[str, AfterValidator(_mode)]
 OverlayName = Annotated[str, AfterValidator(_overlay)]
 BootLine = Annotated[str, AfterValidator(_boot_line)]
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+Url = Annotated[str, AfterValidator(_url)]
+SuiteName = Annotated[str, AfterValidator(_suite)]
+Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
+ImageReference = Annotated[str, AfterValidator(image_reference)]
 
 
 class Accepted(BaseModel):
@@ -251,11 +286,40 @@ class Settings(BaseModel):
     reboot_timeout: int = Field(600, ge=30, le=7200, description="Seconds a host may take to come back.")
     reboots_at_once: int = Field(1, ge=1, le=1000, description="How many hosts may reboot at the same time.")
     runtime: RuntimeSource = Field(
-        RuntimeSource.NONE, strict=False, description="How the runtime is installed: deb or none."
+        RuntimeSource.NONE,
+        strict=False,
+        description="How the runtime is installed: deb (a file), apt, pip, container or none; see runtime.md.",
     )
     runtime_version: Version | None = Field(None, description="Version of the runtime.")
-    runtime_source: str | None = Field(None, description="Package of the runtime on the controller.")
+    runtime_source: str | None = Field(
+        None,
+        description="File on the controller: the package (deb), requirements with hashes (pip), an image's archive.",
+    )
     runtime_sha256: Sha256 | None = Field(None, description="Its sha256; there is no way to skip it.")
+    runtime_url: Url | None = Field(None, description="Repository of apt, or index of pip.")
+    runtime_suite: SuiteName | None = Field(
+        None, description="Suite in apt's repository; by the host's Ubuntu release."
+    )
+    runtime_component: SuiteName | None = Field(None, description="Component of the suite; main if none is given.")
+    runtime_key: str | None = Field(None, description="File on the controller with the key that signs the repository.")
+    runtime_key_fingerprint: Fingerprint | None = Field(None, description="Fingerprint of that key, 40 digits.")
+    runtime_wheels: dict[str, Sha256] | None = Field(
+        None, min_length=1, description="Wheels on the controller and their sha256, for hosts that reach no index."
+    )
+    runtime_image: ImageReference | None = Field(
+        None,
+        description="Image by digest: NAME@sha256:... to pull, or sha256:ID of the archive in metis_runtime_source.",
+    )
+    runtime_engine: Engine | None = Field(
+        None, strict=False, description="podman, docker or auto: the one that is there, else podman is installed."
+    )
+    runtime_privileged: bool | None = Field(
+        None, description="Run the container privileged instead of with SYS_RAWIO, SYS_ADMIN, the nodes and the heap."
+    )
+    model_source: str | None = Field(None, description="Compiled model on the controller, for the self-test.")
+    model_sha256: Sha256 | None = Field(None, description="Its sha256; there is no way to skip it.")
+    model_release: Version | None = Field(None, description="Version of the runtime that it was compiled for.")
+    model_operations: int | None = Field(None, ge=1, description="Operations of one inference of it.")
     initramfs: InitramfsChoice = Field(
         InitramfsChoice.AUTO,
         strict=False,
@@ -298,8 +362,17 @@ class Settings(BaseModel):
     def _payloads_are_pinned(self) -> Self:
         if self.driver is not DriverSource.NONE:
             self._need_pin("driver", "metis_driver = 'none'")
-        if self.runtime is RuntimeSource.DEB:
-            self._need_pin("runtime", "metis_runtime = 'none'")
+        return self
+
+    @model_validator(mode="after")
+    def _runtime_and_model_belong_together(self) -> Self:
+        given = {name: value for name, value in self if name.startswith(("runtime_", "model_")) and value is not None}
+        given.pop("runtime_overlays")
+        mistake = combination_mistake(self.runtime.value, given) or model_mistake(
+            self.runtime.value, given, self.self_test_model
+        )
+        if mistake:
+            raise ValueError(mistake)
         return self
 
     @model_validator(mode="after")

@@ -56,6 +56,8 @@ class SurveyRequest:
     packages: tuple[str, ...] = ()
     """Names; with dpkg also patterns with ``*``, which stand for every installed package that matches."""
     group: str = "axelera"
+    image: str | None = None
+    """A container image by id or by name and digest."""
     self_test_model: str | None = None
     self_test_seconds: int = 2
 
@@ -520,6 +522,8 @@ class Survey:
     """Installed version by package name, for the packages asked for."""
     package_manager: str | None = None
     """``dpkg``, ``rpm``, ``pacman`` or ``apk``: who answered for the packages; None if nobody could."""
+    engines: frozenset[str] = frozenset()
+    """Container engines that have the image asked for."""
     initramfs: InitramfsState | None = None
     image_items: tuple[ImageItem, ...] = ()
     boot: Boot | None = None

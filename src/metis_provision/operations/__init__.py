@@ -11,6 +11,7 @@ from metis_provision.operations.steps import (
     preflight,
     reboot,
     runtime,
+    runtime_packages,
     services,
     verify,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "preflight",
     "reboot",
     "runtime",
+    "runtime_packages",
     "services",
     "verify",
 ]

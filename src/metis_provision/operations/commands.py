@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from itertools import chain
+from pathlib import PurePath
 
 from metis_provision.catalog.contract import contract
 from metis_provision.desired.difference import (
@@ -19,12 +20,14 @@ from metis_provision.desired.difference import (
     FilesChange,
     InitramfsChange,
     PastChange,
+    RuntimeChange,
     ServicesChange,
 )
 from metis_provision.desired.past import kernels_of
-from metis_provision.desired.payloads import host_path
-from metis_provision.model.artifact import File, LeftoverKind
+from metis_provision.desired.payloads import file_digest, host_path
+from metis_provision.model.artifact import EnvironmentRuntime, File, ImageRuntime, LeftoverKind, Payload, RuntimeKind
 from metis_provision.model.receipt import RECEIPT_PATH, Receipt
+from metis_provision.model.runtime_rules import wheel_name
 from metis_provision.model.survey import Survey
 
 _BEFORE = {
@@ -89,7 +92,9 @@ _SHOWN = {
     "past": ("^set aside", "^taking"),
     "initramfs": ("^building", "holds what it must$"),
 }
-_SHOWN["runtime"] = _SHOWN["driver-package"] = _SHOWN["packages"]
+_SHOWN["driver-package"] = _SHOWN["packages"]
+_SHOWN["runtime"] = (*_SHOWN["packages"], "^making", "^loading", "^pulling", "^Collecting", "^Successfully")
+_SHOWN["runtime-gone"] = (*_SHOWN["packages"], "^removing", "^Removing")
 _OURS = "^metis-provision:"
 
 
@@ -133,6 +138,51 @@ def driver_package_job(change: DriverPackageChange, install: str) -> str:
         "METIS_TREE": change.tree or "",
     }
     return _with_variables("driver-package.sh", values) + install
+
+
+def environment_job(runtime: EnvironmentRuntime) -> str:
+    """Shell that makes the runtime's virtual environment."""
+    lines = [f"{it.sha256}\t{host_path(it)}\t{PurePath(it.source).name}" for it in runtime.payloads]
+    values = {
+        "METIS_DIRECTORY": runtime.directory,
+        "METIS_PYTHON": runtime.python or "",
+        "METIS_INDEX": runtime.index or "",
+        "METIS_REQUIREMENTS": host_path(runtime.requirements) if runtime.requirements else "",
+        "METIS_PAYLOADS": "\n".join(lines),
+        "METIS_PINS": "\n".join(_pins(runtime.wheels)),
+    }
+    return _with_variables("venv.sh", values)
+
+
+def _pins(wheels: tuple[Payload, ...]) -> list[str]:
+    """Requirements with hashes for wheels; one distribution may have several, for different machines."""
+    hashes: dict[tuple[str, str], list[str]] = {}
+    for wheel in wheels:
+        name = wheel_name(wheel.source)
+        if name is not None:
+            hashes.setdefault(name, []).append(f"--hash=sha256:{wheel.sha256}")
+    return [f"{name}=={version} {' '.join(found)}" for (name, version), found in hashes.items()]
+
+
+def image_job(runtime: ImageRuntime) -> str:
+    """Shell that gets the runtime's image into its engine."""
+    values = {
+        "METIS_ENGINE": runtime.engine,
+        "METIS_IMAGE": runtime.reference,
+        "METIS_ARCHIVE": host_path(runtime.archive) if runtime.archive else "",
+        "METIS_SHA256": runtime.archive.sha256 if runtime.archive else "",
+    }
+    return _with_variables("image.sh", values)
+
+
+def runtime_gone_job(change: RuntimeChange) -> str:
+    """Shell that removes environments, images and models that are no longer wanted."""
+    values = {
+        "METIS_DIRECTORIES": "\n".join(it.name for it in change.remove if it.kind is RuntimeKind.ENVIRONMENT),
+        "METIS_IMAGES": "\n".join(f"{it.engine} {it.name}" for it in change.remove if it.kind is RuntimeKind.IMAGE),
+        "METIS_PAYLOADS": file_digest(change.old_model) if change.old_model else "",
+    }
+    return _with_variables("runtime-gone.sh", values)
 
 
 def driver_job(change: DriverChange) -> str:

@@ -16,9 +16,19 @@ from metis_provision.checks.evidence import Evidence
 from metis_provision.desired.difference import DriverPackageChange, FilesChange, ServicesChange
 from metis_provision.desired.payloads import host_path
 from metis_provision.desired.platforms import Platform, platform_of
-from metis_provision.model.artifact import Concern, Fate, Leftover, Payload
+from metis_provision.model.artifact import (
+    Concern,
+    EnvironmentRuntime,
+    Fate,
+    ImageRuntime,
+    Leftover,
+    PackagedRuntime,
+    Payload,
+    Runtime,
+    RuntimeKind,
+)
 from metis_provision.model.errors import UserError
-from metis_provision.model.receipt import PAYLOAD_DIR, Receipt, ReceiptBoot, ReceiptFile, ReceiptPayload
+from metis_provision.model.receipt import PAYLOAD_DIR, Receipt, ReceiptBoot, ReceiptFile, ReceiptPayload, ReceiptRuntime
 from metis_provision.model.text import literal
 from metis_provision.operations import commands
 from metis_provision.operations.guard import Refused, Step, guarded, run, step, upload
@@ -40,7 +50,16 @@ def preflight() -> Step:
 @step
 def packages(view: View) -> Step:
     """Install what the build and the runtime need."""
-    missing = view.difference.packages
+    yield from _install(view, view.difference.packages)
+
+
+@step
+def runtime_packages(view: View) -> Step:
+    """Install what the runtime needs and nothing else."""
+    yield from _install(view, tuple(it for it in view.difference.packages if it in view.desired.runtime_packages))
+
+
+def _install(view: View, missing: tuple[str, ...]) -> Step:
     if not missing:
         return
     _announce(view, Concern.PACKAGES)
@@ -133,15 +152,97 @@ def initramfs(view: View) -> Step:
 
 @step
 def runtime(view: View) -> Step:
-    """Install the runtime, which brings axdevice and axrunmodel."""
-    change = view.difference.runtime
-    if change is None:
+    """Install the runtime, which brings axdevice and axrunmodel, and its model; then remove what was there before."""
+    if Concern.RUNTIME not in view.difference.reasons:
         return
     _announce(view, Concern.RUNTIME)
-    yield from _hand_over(view, change.payload, change.upload)
-    path = host_path(change.payload)
-    script = commands.package_file_job(path, change.payload.sha256, _platform(view).install_file_script(path))
-    yield _job("runtime", script)
+    if isinstance(view.desired.runtime, PackagedRuntime):
+        # Apt must know its repository first; the commands of the other ways must not lead where nothing is yet.
+        yield from _runtime_files(view)
+    yield from _install_runtime(_view())
+    yield from _runtime_files(_view())
+    yield from _remove_runtimes(_view())
+    yield from _hand_over_model(_view())
+
+
+def _install_runtime(view: View) -> Step:
+    change = view.difference.runtime
+    if change is None or change.install is None:
+        return
+    wanted = change.install
+    ours = ReceiptRuntime(kind=wanted.installed.kind, name=wanted.installed.name, engine=wanted.installed.engine)
+    noted = {it.name: ReceiptPayload(name=it.name, version=it.version, sha256=it.sha256) for it in wanted.payloads}
+    noted.pop("wheel", None)
+    others = {name: entry for name, entry in view.receipt.payloads.items() if name != "runtime"}
+    receipt = view.receipt.model_copy(
+        update={
+            "runtimes": tuple(dict.fromkeys((*view.receipt.runtimes, ours))),
+            "payloads": {**others, **noted},
+        }
+    )
+    if receipt != view.receipt:
+        yield _write_receipt(view, receipt)
+    yield from _send(change.upload)
+    yield _job("runtime", _runtime_job(view, wanted))
+
+
+def _runtime_job(view: View, wanted: Runtime) -> str:
+    if isinstance(wanted, EnvironmentRuntime):
+        if wanted.python is None and ctx_state.get().is_executing:
+            raise Refused(
+                "axelera-rt needs Python 3.10 to 3.13, and this distribution's is none of them: "
+                "install one, or set metis_runtime = 'container'"
+            )
+        return commands.environment_job(wanted)
+    if isinstance(wanted, ImageRuntime):
+        return commands.image_job(wanted)
+    change = view.difference.runtime
+    before = tuple(it.name for it in change.remove if it.kind is RuntimeKind.PACKAGE) if change else ()
+    platform = _platform(view)
+    if wanted.payload is None:
+        return "set -e\n" + platform.install_runtime_script(wanted.package, before)
+    path = host_path(wanted.payload)
+    return commands.package_file_job(path, wanted.payload.sha256, platform.install_runtime_script(path, before))
+
+
+def _remove_runtimes(view: View) -> Step:
+    """What we installed and nobody wants any more; the receipt forgets it once it is gone."""
+    change = view.difference.runtime
+    if change is None or not (change.remove or change.forget or change.old_model):
+        return
+    packages = tuple(it.name for it in change.remove if it.kind is RuntimeKind.PACKAGE)
+    script = commands.runtime_gone_job(change)
+    if packages:
+        script = f"set -e\n{_platform(view).remove_script(packages)}{script}"
+    if change.remove or change.old_model:
+        yield _job("runtime-gone", script)
+    view = _view()
+    gone = {(it.kind, it.name, it.engine) for it in (*change.remove, *change.forget)}
+    left = tuple(it for it in view.receipt.runtimes if (it.kind, it.name, it.engine) not in gone)
+    payloads = dict(view.receipt.payloads)
+    if change.old_model:
+        payloads.pop("model", None)
+    if view.desired.runtime is None:
+        payloads.pop("runtime", None)
+    yield _write_receipt(view, view.receipt.model_copy(update={"runtimes": left, "payloads": payloads}))
+
+
+def _hand_over_model(view: View) -> Step:
+    model = view.desired.model
+    if model is not None:
+        change = view.difference.runtime
+        yield from _hand_over(view, model, change is not None and change.model is not None)
+
+
+def _runtime_files(view: View) -> Step:
+    change = view.difference.files.get(Concern.RUNTIME)
+    if change is not None:
+        yield from _apply(view, change)
+
+
+def _view() -> View:
+    """The host as it is after the last command of this step."""
+    return view_of(ctx_state.get(), ctx_host.get())
 
 
 @step
@@ -212,6 +313,10 @@ def _write_files(view: View, concern: Concern) -> Step:
     if change is None:
         return
     _announce(view, concern)
+    yield from _apply(view, change)
+
+
+def _apply(view: View, change: FilesChange) -> Step:
     receipt = _receipt_after(view, change)
     yield run(commands.apply_command(view.survey), commands.manifest(change, receipt, view.receipt))
 
@@ -246,7 +351,13 @@ def _hand_over(view: View, payload: Payload, send: bool) -> Step:
         known = {**view.receipt.payloads, payload.name: noted}
         yield _write_receipt(view, view.receipt.model_copy(update={"payloads": known}))
     if send:
+        yield from _send((payload,))
+
+
+def _send(payloads: tuple[Payload, ...]) -> Step:
+    if payloads:
         yield run(f"umask 077 && mkdir -p {PAYLOAD_DIR}", "")
+    for payload in payloads:
         yield upload(str(Path(payload.source).expanduser()), host_path(payload))
 
 

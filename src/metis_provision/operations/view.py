@@ -21,6 +21,7 @@ from metis_provision.model.artifact import DesiredState
 from metis_provision.model.receipt import Receipt, read_receipt
 from metis_provision.model.settings import Settings
 from metis_provision.model.survey import ACTIVE, Section, Survey, SurveyRequest
+from metis_provision.supply.runtime import signing_key
 from metis_provision.supply.settings import resolved_settings
 
 
@@ -38,7 +39,7 @@ class View:
     @cached_property
     def desired(self) -> DesiredState:
         """What the host should carry."""
-        return desired_state(self.settings, self.survey)
+        return desired_state(self.settings, self.survey, signing_key(self.settings))
 
     @cached_property
     def receipt(self) -> Receipt:
@@ -97,6 +98,7 @@ def look(host: Host, request: SurveyRequest) -> Survey:
         groups=list(request.groups),
         packages=list(request.packages),
         group=request.group,
+        image=request.image,
         self_test_model=request.self_test_model,
         self_test_seconds=request.self_test_seconds,
     )

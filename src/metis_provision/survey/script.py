@@ -37,6 +37,7 @@ def survey_command(request: SurveyRequest) -> str:
         "METIS_GROUPS": _lines("group", request.groups),
         "METIS_PACKAGES": _lines("package", map(_package, request.packages)),
         "METIS_GROUP": _value("group", request.group),
+        "METIS_IMAGE": _value("image", request.image) if request.image else "",
         "METIS_MODEL": _value("model", _absolute(request.self_test_model)) if request.self_test_model else "",
         "METIS_SECONDS": str(_seconds(request.self_test_seconds)),
     }

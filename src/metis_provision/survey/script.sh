@@ -7,11 +7,11 @@
 
 set -u
 : "${METIS_SECTIONS:=}" "${METIS_PATHS:=}" "${METIS_USERS:=}" "${METIS_GROUPS:=}" "${METIS_PACKAGES:=}"
-: "${METIS_GROUP:=}" "${METIS_MODEL:=}" "${METIS_SECONDS:=2}"
+: "${METIS_GROUP:=}" "${METIS_IMAGE:=}" "${METIS_MODEL:=}" "${METIS_SECONDS:=2}"
 ROOT=${METIS_ROOT:-}
 LC_ALL=C
-# An ssh command of an unprivileged user has no sbin in its path.
-PATH=${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin
+# An ssh command of an unprivileged user has no sbin in its path, and sudo may leave /usr/local out.
+PATH=${PATH:-/usr/bin:/bin}:/usr/local/bin:/usr/local/sbin:/usr/sbin:/sbin
 export LC_ALL PATH
 unset CDPATH ENV LS_COLORS POSIXLY_CORRECT
 TAB=$(printf '\t')
@@ -110,7 +110,7 @@ choose_timeout() {
 TOOLS='dkms depmod modprobe modinfo lsmod lspci udevadm systemctl rc-service rc-update flock timeout sha256sum
 stat setpriv runuser su sudo getent groupadd useradd usermod gpasswd addgroup adduser dpkg dpkg-query apt-get dnf yum rpm zypper
 pacman apk emerge make gcc cc tar gzip xz zstd curl wget python3 mokutil openssl bootctl logger update-initramfs dracut mkinitcpio
-mkinitfs axdevice axrunmodel podman docker dtoverlay'
+mkinitfs axdevice axrunmodel podman docker dtoverlay python3.10 python3.11 python3.12 python3.13'
 
 see_init() {
     if [ -d "$ROOT/run/systemd/system" ]; then
@@ -970,7 +970,16 @@ package_manager() { # see_manager: the one in charge; other families' tools can 
     done
 }
 
+see_engines() { # which container engines have the image
+    [ -n "$METIS_IMAGE" ] || return 0
+    for see_engine in podman docker; do
+        has "$see_engine" && limit 30 "$see_engine" image inspect "$METIS_IMAGE" >/dev/null 2>&1 && put engine "$see_engine"
+    done
+    return 0
+}
+
 section_packages() {
+    see_engines
     package_manager
     if [ -z "$see_manager" ]; then
         put manager none

@@ -471,11 +471,12 @@ def read_files(rows: Rows) -> Fields:
 
 
 def read_packages(rows: Rows) -> Fields:
-    """``packages`` and ``package_manager``."""
+    """``packages``, ``package_manager`` and ``engines``."""
     manager = rows.first("manager")
     return {
         "packages": {name: version for name, version in _pairs(rows, "package") if version},
         "package_manager": None if manager == "none" else manager,
+        "engines": frozenset(name for (name,) in rows.take("engine", 1) if name),
     }
 
 

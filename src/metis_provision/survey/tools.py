@@ -100,6 +100,13 @@ def trouble(output: Iterable[str]) -> str:
     return next((line for line in lines if _TROUBLE.search(line)), lines[-1] if lines else "")
 
 
+def version_mismatch(output: Iterable[str]) -> tuple[str, str] | None:
+    """The release a model was compiled for and the one that was asked to run it, where a tool says they differ."""
+    mismatch = contract().tools.axrunmodel.line("version-mismatch").regex
+    found = next((match for line in output if (match := mismatch.search(line))), None)
+    return (found["actual"], found["expected"]) if found else None
+
+
 def says_busy(output: Iterable[str]) -> bool:
     """Whether a tool gave up because another process holds the card."""
     busy = contract().tools.axrunmodel.line("busy").regex

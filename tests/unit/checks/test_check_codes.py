@@ -41,14 +41,17 @@ from metis_provision.checks.evaluate import evaluate
 from metis_provision.checks.evidence import Evidence
 from metis_provision.model.artifact import (
     BootConfig,
+    EnvironmentRuntime,
     Fate,
     File,
     Group,
     ImageContent,
+    ImageRuntime,
     Initramfs,
     Leftover,
     LeftoverKind,
     Needs,
+    PackagedRuntime,
     Service,
     User,
 )
@@ -798,6 +801,22 @@ def _self_test() -> Iterator[Case]:
     yield Case("METIS-502", "switched off", evidence(asked=off, **not_run), SKIP, "metis_self_test = False")
     yield Case("METIS-502", "not run", evidence(**not_run), SKIP, "METIS-501")
 
+    mismatch = 'axrunmodel: /opt/m.json: Version mismatch! Actual="1.7.0" Expected="1.8.0"'
+    yield Case("METIS-504", "taken", HEALTHY, PASS, "took the model")
+    yield Case("METIS-504", "other release", test(1, mismatch), FAIL, "compiled for 1.7.0, the runtime is 1.8.0: axrun")
+    yield Case("METIS-504", "failed otherwise", test(1, "error"), SKIP, "METIS-501")
+    yield Case("METIS-504", "switched off", evidence(asked=off, **not_run), SKIP, "metis_self_test = False")
+    yield Case("METIS-501", "other release", test(1, mismatch), SKIP, "follows from METIS-504")
+    model = settings(
+        self_test_model=None,
+        model_source="m.json",
+        model_sha256="0" * 64,
+        model_release="1.8.0",
+        model_operations=8_000_000_000,
+    )
+    yield Case("METIS-501", "operations", evidence(asked=model), PASS, "system 405.2 FPS, 3.2 TOPS.")
+    yield Case("METIS-501", "model not run", evidence(asked=model, **not_run), UNKNOWN, "the self-test was not run")
+
     floor = settings(min_fps=400)
     yield Case("METIS-503", "fast", evidence(asked=floor), PASS, "405.2 FPS (system), at least 400")
     yield Case("METIS-503", "at the floor", evidence(asked=settings(min_fps=405.2)), PASS, "at least 405.2")
@@ -812,6 +831,29 @@ def _self_test() -> Iterator[Case]:
         evidence(asked=settings(min_fps=400, self_test=False), **not_run),
         SKIP,
         "metis_self_test = False",
+    )
+
+
+def _runtime() -> Iterator[Case]:
+    pinned = {"runtime_version": "1.8.0", "runtime_source": "r.deb", "runtime_sha256": "0" * 64}
+    asked = settings(runtime="deb", **pinned)
+    wanted = desired(runtime=PackagedRuntime("1.8.0", "axelera-runtime-1.8.0"))
+
+    def has(*packages: str) -> Evidence:
+        return evidence(asked=asked, wanted=wanted, packages=dict.fromkeys(packages, "1"))
+
+    yield Case(
+        "METIS-630", "there", has("axelera-runtime-1.8.0"), PASS, "Runtime 1.8.0 is there: axelera-runtime-1.8.0"
+    )
+    yield Case("METIS-630", "none", has(), FAIL, "Runtime 1.8.0 is not there (axelera-runtime-1.8.0 is missing).")
+    yield Case("METIS-630", "another", has("axelera-runtime-1.7.0"), FAIL, "is missing, axelera-runtime-1.7.0 is).")
+    yield Case("METIS-630", "not wanted", HEALTHY, SKIP, "no runtime is wanted")
+    yield Case("METIS-630", "blocked", evidence(asked=asked), UNKNOWN, "could not say what to install")
+    image = desired(runtime=ImageRuntime("1.8.0", "podman", "f" * 64))
+    yield Case("METIS-630", "no image", evidence(asked=asked, wanted=image), FAIL, "the podman image ffff")
+    environment = desired(runtime=EnvironmentRuntime("1.8.0", "python3.13"))
+    yield Case(
+        "METIS-630", "no environment", evidence(asked=asked, wanted=environment), FAIL, "/opt/axelera/venv-1.8.0-"
     )
 
 
@@ -1049,6 +1091,7 @@ GROUPS = (
     _access,
     _device,
     _self_test,
+    _runtime,
     _files,
     _services,
     _initramfs,

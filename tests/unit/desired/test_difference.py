@@ -300,7 +300,7 @@ def test_the_survey_looks_at_every_path_the_plan_compares() -> None:
     assert wanted.dkms is not None
     assert wanted.runtime is not None
     compared = {file.path for file in wanted.files} | {wanted.dkms.conf_path, wanted.dkms.mark_path}
-    compared |= {host_path(wanted.dkms.payload), host_path(wanted.runtime), CARD_NAMES}
+    compared |= {*(host_path(payload) for payload in (wanted.dkms.payload, *wanted.runtime.payloads)), CARD_NAMES}
     assert compared <= set(request.paths)
 
 

@@ -215,7 +215,7 @@ def test_a_runtime_packaged_for_debian_alone_is_refused_elsewhere(name: str) -> 
     settings = DKMS.model_validate({**DKMS.model_dump(), **DEB_RUNTIME})
     survey = surveyed(name, "6.0", tools=("dkms", "udevadm"), headers=True)
     (blocker,) = desired_state(settings, survey).blockers
-    assert "set metis_runtime = 'none'" in blocker
+    assert "set metis_runtime = 'pip' or 'container'" in blocker
 
 
 @pytest.mark.parametrize("name", ["debian 13", "ubuntu 24.04", "raspbian"])
@@ -267,6 +267,22 @@ def test_a_package_file_is_installed_by_the_family_s_own_means(name: str, expect
 def test_gentoo_installs_no_package_files() -> None:
     with pytest.raises(NotImplementedError, match="gentoo installs no package files"):
         family("gentoo").install_file_script("/x.tbz2")
+
+
+def test_the_runtimes_package_is_for_debian_alone() -> None:
+    debian = family("debian 13")
+    file = debian.install_runtime_script("/var/cache/a b.deb", ())
+    assert "install -- '/var/cache/a b.deb'\n" in file
+    assert "\nrun_apt update\n" not in file
+    upgrade = debian.install_runtime_script("axelera-runtime-1.8.0", ("axelera-runtime-1.7.0",))
+    assert upgrade.index("\nrun_apt update\n") < upgrade.index(
+        "install -- axelera-runtime-1.8.0 axelera-runtime-1.7.0-\n"
+    )
+    assert "purge -- axelera-runtime-1.7.0\n" in debian.remove_script(("axelera-runtime-1.7.0",))
+    with pytest.raises(NotImplementedError, match="fedora has no package"):
+        family("fedora").install_runtime_script("/x.rpm", ())
+    with pytest.raises(NotImplementedError, match="fedora has no package"):
+        family("fedora").remove_script(("x",))
 
 
 def test_defaults_of_each_family() -> None:

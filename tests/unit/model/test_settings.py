@@ -42,7 +42,7 @@ def test_every_setting_has_a_description() -> None:
         ({"metis_driver_version": "../1"}, "metis_driver_version is not a version"),
         ({"metis_driver_sha256": None}, "metis_driver_sha256 is missing: set version, source and sha256"),
         ({"metis_runtime": "deb"}, "metis_runtime_version is missing"),
-        ({"metis_runtime": "rpm"}, "metis_runtime input should be 'deb' or 'none'"),
+        ({"metis_runtime": "rpm"}, "metis_runtime input should be 'deb', 'apt', 'pip', 'container' or 'none'"),
         ({"metis_self_test_model": "relative/x.json"}, "metis_self_test_model is not an absolute path"),
         ({"metis_self_test_model": "/a/../b"}, "metis_self_test_model is not an absolute path"),
         ({"metis_create_users": "yes"}, "metis_create_users input should be a valid boolean"),

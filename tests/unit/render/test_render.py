@@ -155,3 +155,17 @@ def test_the_example_of_a_platform_is_one_of_its_own(platform):
 
 def test_the_same_tree_comes_out_twice():
     assert tree("debian", "systemd", "generic", {}) == tree("debian", "systemd", "generic", {})
+
+
+def test_apts_source_and_key_are_rendered(tmp_path: Path) -> None:
+    key = tmp_path / "axelera.asc"
+    key.write_text("-----BEGIN PGP PUBLIC KEY BLOCK-----\n")
+    data = {
+        "metis_runtime": "apt",
+        "metis_runtime_version": "1.8.0",
+        "metis_runtime_url": "https://apt.example/repo",
+        "metis_runtime_key": str(key),
+        "metis_runtime_key_fingerprint": "F" * 40,
+    }
+    paths = [entry.path for entry in tree("ubuntu", "systemd", "generic", data).entries]
+    assert {"/etc/apt/keyrings/axelera.asc", "/etc/apt/sources.list.d/axelera.sources"} <= set(paths)

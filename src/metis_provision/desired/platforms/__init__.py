@@ -2,6 +2,7 @@
 
 from metis_provision.desired.platforms import alpine, arch, debian, fedora, gentoo, raspios, ubuntu  # noqa: F401 - registry
 from metis_provision.desired.platforms.base import (
+    PYTHONS,
     DeviceManager,
     InitSystem,
     KernelHook,
@@ -9,9 +10,11 @@ from metis_provision.desired.platforms.base import (
     all_package_patterns,
     platform_of,
     platforms,
+    python_of,
 )
 
 __all__ = [
+    "PYTHONS",
     "DeviceManager",
     "InitSystem",
     "KernelHook",
@@ -19,4 +22,5 @@ __all__ = [
     "all_package_patterns",
     "platform_of",
     "platforms",
+    "python_of",
 ]

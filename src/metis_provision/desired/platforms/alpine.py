@@ -37,6 +37,7 @@ class Alpine(Platform):
     # As AKMBUILD(5) has it for what akms builds.
     driver_package: ClassVar[str] = "metis-src"
     kernel_hooks: ClassVar[tuple[KernelHook, ...]] = (KernelHook.ALPINE,)
+    runs_manylinux: ClassVar[bool] = False
     example: ClassVar[Example] = Example(
         {"ID": "alpine", "VERSION_ID": "3.22.1", "PRETTY_NAME": "Alpine Linux v3.22"},
         {"x86_64": "6.18.32-0-lts", "aarch64": "6.18.32-0-rpi"},

@@ -12,6 +12,7 @@ from metis_provision.desired.platforms.base import (
     InitSystem,
     KernelHook,
     Platform,
+    Tools,
     names,
     replaced_on_disk,
     words,
@@ -48,6 +49,7 @@ class Arch(Platform):
         "linux-aarch64-headers",
     )
     kernel_hooks: ClassVar[tuple[KernelHook, ...]] = (KernelHook.PACMAN,)
+    tools: ClassVar[Tools] = Tools(python="python")
     example: ClassVar[Example] = Example(
         {"ID": "arch", "PRETTY_NAME": "Arch Linux"},
         {"x86_64": "6.11.6-arch1-1", "aarch64": "6.12.34-1-rpi-ARCH"},

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from metis_provision.model.errors import UserError
-from metis_provision.model.settings import DriverSource, RuntimeSource, Settings
+from metis_provision.model.settings import DriverSource, Engine, RuntimeSource, Settings
 from metis_provision.model.survey import Generator, Host, Kernel, Survey
 
 VENDOR_SUFFIX = ".deb"
@@ -53,11 +53,13 @@ class Tools:
     dkms: str = "dkms"
     kmod: str = "kmod"
     pciutils: str = "pciutils"
+    python: str = "python3"
+    podman: str = "podman"
 
     @property
     def all(self) -> tuple[str, ...]:
         """Every one of them."""
-        return (self.acl, self.dkms, self.kmod, self.pciutils)
+        return (self.acl, self.dkms, self.kmod, self.pciutils, self.python, self.podman)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ class Platform(ABC):
     """What can run as PID 1, the family's default first."""
     device_manager: ClassVar[DeviceManager] = DeviceManager.UDEV
     generator: ClassVar[Generator]
+    runs_manylinux: ClassVar[bool] = True
+    """Whether wheels that are built for the GNU C library run here."""
     module_location: ClassVar[str]
     """Where DKMS puts modules below /lib/modules/<release>, whatever its dkms.conf says."""
     manager: ClassVar[str]
@@ -123,9 +127,25 @@ class Platform(ABC):
             wanted += [self.tools.dkms, self.tools.kmod]
             for kernel in self._kernels_to_serve(survey):
                 wanted += self.headers_packages(kernel, survey)
-        if settings.runtime is not RuntimeSource.NONE:
-            wanted += [self.tools.kmod, self.tools.pciutils]
-        return tuple(dict.fromkeys(wanted))
+        return tuple(dict.fromkeys((*wanted, *self.runtime_packages(settings, survey))))
+
+    def runtime_packages(self, settings: Settings, survey: Survey) -> tuple[str, ...]:
+        """What the runtime needs on the host: what it calls to look for its card, and what it is installed with."""
+        tools = survey.host.tools
+        if settings.runtime is RuntimeSource.NONE:
+            return ()
+        if settings.runtime is RuntimeSource.CONTAINER:
+            # lsmod and lspci are in the image, and an engine that somebody installed by hand is as good as a package.
+            engine = settings.runtime_engine or Engine.AUTO
+            there = {Engine.PODMAN.value, Engine.DOCKER.value} & set(tools)
+            wants_podman = engine is Engine.PODMAN or (engine is Engine.AUTO and not there)
+            return (self.tools.podman,) if wants_podman and "podman" not in tools else ()
+        needed = (self.tools.kmod, self.tools.pciutils)
+        return (*needed, *self.venv_packages(survey)) if settings.runtime is RuntimeSource.PIP else needed
+
+    def venv_packages(self, survey: Survey) -> tuple[str, ...]:
+        """What brings an interpreter that can make virtual environments, as far as the host lacks one."""
+        return () if "python3" in survey.host.tools else (self.tools.python,)
 
     def _kernels_to_serve(self, survey: Survey) -> Iterator[Kernel]:
         """Kernels without headers that need them: the running one, and those that a reboot may bring.
@@ -139,11 +159,6 @@ class Platform(ABC):
 
     def blockers(self, settings: Settings, survey: Survey) -> Iterator[str]:
         """What of this family stands in the way, one sentence each with what to do."""
-        if settings.runtime is RuntimeSource.DEB and self.runtime_package("") is None:
-            yield (
-                f"the vendor has no runtime package for {self.name}: set metis_runtime = 'none', "
-                "and run the runtime from pip or in a container"
-            )
         yield from self._driver_package_blockers(settings)
         running = survey.running_kernel
         if settings.driver is not DriverSource.NONE and running is not None and not running.headers:
@@ -184,6 +199,10 @@ class Platform(ABC):
         """
         return version.replace("-", "~")
 
+    def runtime_suite(self, host: Host) -> str | None:  # noqa: ARG002 - for subclasses
+        """The suite of the vendor's apt repository for this release; None where there is none."""
+        return None
+
     @property
     def package_patterns(self) -> tuple[str, ...]:
         """Names and shell patterns that cover everything ``packages`` may ask for, for the survey's one look."""
@@ -196,6 +215,14 @@ class Platform(ABC):
     def install_file_script(self, path: str) -> str:
         """POSIX shell that installs the package file at ``path`` with what it depends on."""
         raise NotImplementedError(f"{self.name} installs no package files ({path})")
+
+    def install_runtime_script(self, package: str, instead_of: tuple[str, ...]) -> str:
+        """POSIX shell that installs the runtime's ``package`` (a name or a file's path) and removes ``instead_of``."""
+        raise NotImplementedError(f"{self.name} has no package of the runtime ({package}, {instead_of})")
+
+    def remove_script(self, packages: tuple[str, ...]) -> str:
+        """POSIX shell that removes ``packages``, which we installed; one that is gone is no mistake."""
+        raise NotImplementedError(f"{self.name} has no package of the runtime to remove ({packages})")
 
 
 def names(host: Host) -> set[str]:
@@ -225,6 +252,15 @@ def may_boot(kernel: Kernel, survey: Survey) -> bool:
 
 def _numbers(release: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", release)]
+
+
+PYTHONS = ("python3.13", "python3.12", "python3.11", "python3.10")
+"""Interpreters that the vendor builds its wheels for (the vendor's documents), newest first."""
+
+
+def python_of(survey: Survey) -> str | None:
+    """The newest interpreter on the host that the runtime takes."""
+    return next((name for name in PYTHONS if name in survey.host.tools), None)
 
 
 def words(packages: tuple[str, ...]) -> str:

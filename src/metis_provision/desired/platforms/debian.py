@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import ClassVar
 
-from metis_provision.desired.platforms.base import Example, InitSystem, KernelHook, Platform, names, words
+from metis_provision.desired.platforms.base import Example, InitSystem, KernelHook, Platform, names, python_of, words
 from metis_provision.model.survey import Generator, Host, Kernel, Survey
 
 _IMAGE, _HEADERS = "linux-image-", "linux-headers-"
@@ -68,6 +68,7 @@ class Debian(Platform):
             "proxmox-headers-*",
             "nvidia-l4t-kernel-headers",
             "axelera-runtime-*",
+            "python3*-venv",
         )
 
     def install_script(self, packages: tuple[str, ...]) -> str:
@@ -79,6 +80,25 @@ class Debian(Platform):
         return (
             f"{_apt()}\nrun_apt --no-install-recommends --allow-downgrades --reinstall install -- {shlex.quote(path)}\n"
         )
+
+    def install_runtime_script(self, package: str, instead_of: tuple[str, ...]) -> str:
+        """One transaction, so that versions with the same files can follow each other either way.
+
+        Apt takes a path too and fetches the dependencies; a name with a dash at its end is removed.
+        """
+        removed = "".join(f" {shlex.quote(name)}-" for name in instead_of)
+        lists = "" if package.startswith("/") else "run_apt update\n"
+        install = f"install -- {shlex.quote(package)}{removed}"
+        return f"{_apt()}\n{lists}run_apt --no-install-recommends --allow-downgrades {install}\n"
+
+    def remove_script(self, packages: tuple[str, ...]) -> str:
+        """With their configuration; what they brought along stays, because somebody may use it by now."""
+        return f"{_apt()}\nrun_apt purge -- {words(packages)}\n"
+
+    def venv_packages(self, survey: Survey) -> tuple[str, ...]:
+        """Debian keeps what makes environments apart from each interpreter."""
+        there = python_of(survey)
+        return (f"{there}-venv",) if there else ("python3-venv",)
 
 
 @cache

@@ -23,7 +23,12 @@ class Gentoo(Platform):
 
     name: ClassVar[str] = "gentoo"
     tools: ClassVar[Tools] = Tools(
-        acl="sys-apps/acl", dkms="sys-kernel/dkms", kmod="sys-apps/kmod", pciutils="sys-apps/pciutils"
+        acl="sys-apps/acl",
+        dkms="sys-kernel/dkms",
+        kmod="sys-apps/kmod",
+        pciutils="sys-apps/pciutils",
+        python="dev-lang/python",
+        podman="app-containers/podman",
     )
     inits: ClassVar[tuple[InitSystem, ...]] = (InitSystem.OPENRC, InitSystem.SYSTEMD)
     generator: ClassVar[Generator] = Generator.DRACUT

@@ -19,6 +19,10 @@ class Ubuntu(Debian):
         {"x86_64": "6.8.0-136-generic", "aarch64": "6.8.0-1044-raspi"},
     )
 
+    def runtime_suite(self, host: Host) -> str | None:
+        """The vendor has one for each long-term release from 22.04 to 24.04 (the vendor's documents)."""
+        return {"22.04": "ubuntu22", "24.04": "ubuntu24"}.get(host.os_release.get("VERSION_ID", ""))
+
     @classmethod
     def recognises(cls, host: Host) -> bool:
         """By ID, or ID_LIKE as Mint has it."""

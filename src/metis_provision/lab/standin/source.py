@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ from contextlib import AbstractContextManager
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from metis_provision.lab.card.compute import matrix, multiply
 from metis_provision.model.errors import ExitCode, UserError
 
 DRIVER_VERSION = "1.6.2"
@@ -60,6 +62,9 @@ Version: {version}-1
 Architecture: {architecture}
 Maintainer: metis-provision stand-in <standin@metis-provision.invalid>
 Depends: kmod, pciutils
+Provides: axelera-runtime
+Conflicts: axelera-runtime
+Replaces: axelera-runtime
 Section: misc
 Priority: optional
 Description: stand-in for the Axelera runtime, for virtual cards only
@@ -113,26 +118,63 @@ def runtime_deb(out_dir: Path, version: str = RUNTIME_VERSION) -> Path:
     Needs gcc with a static C library and dpkg-deb; UserError naming the Debian package where one is missing.
     """
     _check_version(version)
-    compiler = _tool("gcc", "gcc and libc6-dev")
+    _tool("gcc", "gcc and libc6-dev")
     packer = _tool("dpkg-deb", "dpkg")
     architecture = _run([_tool("dpkg", "dpkg"), "--print-architecture"], Path.cwd()).strip()
     out_dir.mkdir(parents=True, exist_ok=True)
     path = out_dir.resolve() / f"axelera-runtime-{version}_{version}-1_{architecture}.deb"
-    with tempfile.TemporaryDirectory(prefix="standin-") as scratch, _sources() as sources:
+    with tempfile.TemporaryDirectory(prefix="standin-") as scratch:
         root = Path(scratch) / "root"
         binaries = root / "usr/bin"
-        binaries.mkdir(parents=True)
-        for tool, names in _TOOLS.items():
-            _compile(compiler, sources, names, binaries / tool, version)
-        model = root / MODEL_PATH.lstrip("/")
-        model.parent.mkdir(parents=True)
-        shutil.copyfile(sources / "tools" / _MODEL, model)
+        build_tools(binaries, version)
+        model_file((root / MODEL_PATH.lstrip("/")).parent, version)
         control = root / "DEBIAN/control"
         control.parent.mkdir()
         control.write_text(_CONTROL.format(version=version, architecture=architecture), encoding="utf-8")
         _settle(root, executable=set(binaries.iterdir()))
         _run([packer, "--root-owner-group", "-Zgzip", "--build", str(root), str(path)], Path(scratch))
     return path
+
+
+def build_tools(directory: Path, version: str = RUNTIME_VERSION) -> tuple[Path, ...]:
+    """Build axdevice and axrunmodel into ``directory``; static, so that they run wherever they are carried."""
+    _check_version(version)
+    compiler = _tool("gcc", "gcc and libc6-dev")
+    directory.mkdir(parents=True, exist_ok=True)
+    with _sources() as sources:
+        for tool, names in _TOOLS.items():
+            _compile(compiler, sources, names, directory / tool, version)
+    return tuple(directory / tool for tool in _TOOLS)
+
+
+def model_file(directory: Path, version: str = RUNTIME_VERSION) -> Path:
+    """Write the stand-in model into ``directory``, compiled for ``version`` and with its golden answer."""
+    _check_version(version)
+    text = files("metis_provision.lab.standin").joinpath("tools", _MODEL).read_text(encoding="utf-8")
+    model = json.loads(text)
+    path = directory / _MODEL
+    directory.mkdir(parents=True, exist_ok=True)
+    golden = golden_answer(model["rows"], model["cols"], model["seed"])
+    whole = {**model, "compiled_for": version, "golden": golden}
+    path.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def golden_answer(rows: int, cols: int, seed: int) -> str:
+    """What the card must answer to the model's first vector: little-endian 32-bit sums in hexadecimal digits."""
+    return multiply(matrix(_numbers(rows * cols, seed), rows, cols), _numbers(cols, seed + 1)).hex()
+
+
+def _numbers(count: int, seed: int) -> bytes:
+    """Marsaglia's 32-bit xorshift, the top byte of each state, as ``fill`` in model.c."""
+    found = bytearray()
+    state = seed
+    for _ in range(count):
+        state ^= state << 13 & 0xFFFFFFFF
+        state ^= state >> 17
+        state ^= state << 5 & 0xFFFFFFFF
+        found.append(state >> 24)
+    return bytes(found)
 
 
 def _compile(compiler: str, sources: Path, names: tuple[str, ...], binary: Path, version: str) -> None:

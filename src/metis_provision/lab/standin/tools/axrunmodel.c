@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * STAND-IN for the vendor's axrunmodel: has virtual cards multiply, works every product out itself, compares
- * every byte and reports inferences per second.
+ * STAND-IN for the vendor's axrunmodel: has virtual cards multiply, compares every byte of the first answer with the
+ * golden one in the model's file and of the others with products worked out here, and reports inferences per second.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -21,7 +21,6 @@
 #define WEIGHTS_AT 0
 #define VECTOR_AT (METIS_MAX_DIMENSION * METIS_MAX_DIMENSION)
 #define ANSWER_AT (VECTOR_AT + METIS_MAX_DIMENSION)
-#define ANSWER_SIZE (METIS_MAX_DIMENSION * 4)
 
 enum { OPTION_VERSION = 256, OPTION_HELP, OPTION_SECONDS, OPTION_CORES };
 
@@ -139,7 +138,10 @@ static bool infer(struct run *run, int index, int fd)
 	if (!multiply(run, index, fd, vector, got))
 		return false;
 	run->on_host += now() - started;
-	expect(&run->model, run->weights, vector, expected);
+	if (!run->inferences && run->model.golden_size)
+		memcpy(expected, run->model.golden, run->model.golden_size);
+	else
+		expect(&run->model, run->weights, vector, expected);
 	if (!compare(run, index, expected, got))
 		return false;
 	run->inferences++;
@@ -270,7 +272,7 @@ int main(int argc, char **argv)
 
 	if (code >= 0)
 		return code;
-	if (!read_model(wishes.model, &run.model))
+	if (!read_model(wishes.model, STANDIN_VERSION, &run.model))
 		return EXIT_USAGE;
 	if (!host_is_ready())
 		return EXIT_FAULT;

@@ -8,9 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "metis_regs.h"
-
 #define LARGEST_FILE 4096
+#define LONGEST_RELEASE 31
 
 /* Model files are flat objects of ours, so finding a key and its number is all the JSON that is needed. */
 static bool number_in(const char *path, const char *text, const char *key, uint64_t low, uint64_t high,
@@ -41,6 +40,59 @@ static bool number_in(const char *path, const char *text, const char *key, uint6
 	return true;
 }
 
+/* The string after a key, unescaped because ours need no escapes; NULL if the file does not have it. */
+static const char *string_in(const char *text, const char *key, size_t *length)
+{
+	char quoted[64];
+	const char *place;
+
+	snprintf(quoted, sizeof(quoted), "\"%s\"", key);
+	place = strstr(text, quoted);
+	if (!place)
+		return NULL;
+	place += strlen(quoted);
+	place += strspn(place, " \t\r\n:");
+	if (*place != '"')
+		return NULL;
+	*length = strcspn(++place, "\"");
+	return place;
+}
+
+static bool is_for(const char *path, const char *text, const char *release)
+{
+	size_t length;
+	const char *actual = string_in(text, "compiled_for", &length);
+
+	if (!actual || (length == strlen(release) && !strncmp(actual, release, length)))
+		return true;
+	fprintf(stderr, "axrunmodel: %s: Version mismatch! Actual=\"%.*s\" Expected=\"%s\"\n", path,
+		(int)(length < LONGEST_RELEASE ? length : LONGEST_RELEASE), actual, release);
+	return false;
+}
+
+static bool read_golden(const char *path, const char *text, struct model *model)
+{
+	size_t length, byte;
+	const char *digits = string_in(text, "golden", &length);
+	unsigned int value;
+
+	model->golden_size = 0;
+	if (!digits)
+		return true;
+	for (byte = 0; 2 * byte < length && byte < sizeof(model->golden); byte++) {
+		if (!isxdigit((unsigned char)digits[2 * byte]) || !isxdigit((unsigned char)digits[2 * byte + 1]) ||
+		    sscanf(digits + 2 * byte, "%2x", &value) != 1)
+			break;
+		model->golden[byte] = value;
+	}
+	model->golden_size = byte;
+	if (2 * byte == length && byte == model->rows * sizeof(int32_t))
+		return true;
+	fprintf(stderr, "axrunmodel: %s: \"golden\" must be %zu hexadecimal digits\n", path,
+		2 * model->rows * sizeof(int32_t));
+	return false;
+}
+
 static bool slurp(const char *path, char text[LARGEST_FILE + 1])
 {
 	FILE *file = fopen(path, "r");
@@ -60,12 +112,13 @@ static bool slurp(const char *path, char text[LARGEST_FILE + 1])
 	return true;
 }
 
-bool read_model(const char *path, struct model *model)
+bool read_model(const char *path, const char *release, struct model *model)
 {
 	char text[LARGEST_FILE + 1];
 	uint64_t rows, cols, seed;
 
-	if (!slurp(path, text) || !number_in(path, text, "rows", 1, METIS_MAX_DIMENSION, &rows) ||
+	if (!slurp(path, text) || !is_for(path, text, release) ||
+	    !number_in(path, text, "rows", 1, METIS_MAX_DIMENSION, &rows) ||
 	    !number_in(path, text, "cols", 1, METIS_MAX_DIMENSION, &cols) ||
 	    !number_in(path, text, "seed", 1, UINT32_MAX, &seed) ||
 	    !number_in(path, text, "operations_per_inference", 1, UINT64_MAX, &model->operations))
@@ -73,7 +126,7 @@ bool read_model(const char *path, struct model *model)
 	model->rows = rows;
 	model->cols = cols;
 	model->seed = seed;
-	return true;
+	return read_golden(path, text, model);
 }
 
 /* Marsaglia's 32-bit xorshift; it must not be in state zero. */

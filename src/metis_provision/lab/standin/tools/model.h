@@ -6,15 +6,22 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "metis_regs.h"
+
+#define ANSWER_SIZE (METIS_MAX_DIMENSION * 4)
+
+/* golden is the answer to the first vector as the file has it, golden_size 0 if the file has none. */
 struct model {
 	uint32_t rows;
 	uint32_t cols;
 	uint32_t seed;
 	uint64_t operations;
+	uint32_t golden_size;
+	uint8_t golden[ANSWER_SIZE];
 };
 
-/* Read a model file; prints what is wrong with it and returns false. */
-bool read_model(const char *path, struct model *model);
+/* Read a model file that was compiled for release; prints what is wrong with it and returns false. */
+bool read_model(const char *path, const char *release, struct model *model);
 
 /* Fill count signed bytes with numbers that follow from seed. */
 void fill(int8_t *to, uint32_t count, uint32_t seed);
