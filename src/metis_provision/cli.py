@@ -18,6 +18,7 @@ from metis_provision.render import render
 from metis_provision.report.outputs import STANDARD_OUTPUT, Outputs, report_options
 from metis_provision.report.rows import Row
 from metis_provision.supply.cli import pin
+from metis_provision.support.cli import support
 
 if TYPE_CHECKING:
     from metis_provision.fleet.run import Mode, Result
@@ -148,7 +149,7 @@ def _finish(result: Result, as_json: bool, planned: bool) -> None:
     sys.exit(result.exit_code)
 
 
-for command in (checks, explain, lab, package_command):
+for command in (checks, explain, lab, package_command, support):
     cli.add_command(command)
 cli.add_command(render)
 cli.add_command(pin)

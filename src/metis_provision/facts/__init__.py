@@ -1,5 +1,6 @@
 """Facts for pyinfra: one survey per look, each section usable from the pyinfra command line."""
 
+from metis_provision.facts.support import MetisLook, MetisSurveyText
 from metis_provision.facts.survey import (
     MetisAccess,
     MetisAccounts,
@@ -36,6 +37,7 @@ __all__ = [
     "MetisInitramfs",
     "MetisKernels",
     "MetisLog",
+    "MetisLook",
     "MetisNodes",
     "MetisPackages",
     "MetisPast",
@@ -44,4 +46,5 @@ __all__ = [
     "MetisServices",
     "MetisState",
     "MetisSurvey",
+    "MetisSurveyText",
 ]

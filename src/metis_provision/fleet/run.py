@@ -63,16 +63,17 @@ class Result:
         return ExitCode.PENDING if self.outcome.any_pending else ExitCode.OK
 
 
-def load(path: str) -> Inventory:
+def load(path: str, data: dict[str, object] | None = None) -> Inventory:
     """The inventory at ``path`` (a file, or names and connectors as pyinfra takes them), its settings checked.
 
+    ``data`` overrides what the inventory says of its hosts.
     Raises UserError for a file that is not there or does not run, for no hosts, and with one line per mistake.
     """
     if path.endswith(".py") and not Path(path).is_file():
         raise UserError(f"{path}: there is no such inventory; give the path of one, see inventories/ for examples")
     try:
         with ctx_state.use(State()):  # pyinfra notes in the current state which file it executes
-            inventory: Inventory = make_inventory(path, cwd=str(Path.cwd()))
+            inventory: Inventory = make_inventory(path, override_data=data, cwd=str(Path.cwd()))
     except UnexpectedExternalError as error:
         if isinstance(error.exception, UserError):
             raise error.exception from error
@@ -100,8 +101,8 @@ def run(inventory: Inventory, mode: Mode, options: Options, confirm: Callable[[O
     setup_logging(logging.INFO)
     hub = gevent.get_hub()
     hub.NOT_ERROR = (*hub.NOT_ERROR, KeyboardInterrupt)  # Ctrl-C is the operator's word, not an error to trace
-    with _connected(state, inventory, options) as outcome:
-        unreachable = _connect(state)
+    with connected(state, inventory, options) as outcome:
+        unreachable = connect(state)
         if state.active_hosts:
             state.set_stage(StateStage.Prepare)
             load_func(state, deploys.verify if mode is Mode.VERIFY else deploys.metis)
@@ -111,7 +112,8 @@ def run(inventory: Inventory, mode: Mode, options: Options, confirm: Callable[[O
 
 
 @contextmanager
-def _connected(state: State, inventory: Inventory, options: Options) -> Iterator[Outcome]:
+def connected(state: State, inventory: Inventory, options: Options) -> Iterator[Outcome]:
+    """Make ``state`` pyinfra's current one over ``inventory``; connections that were made are closed at the end."""
     config = Config()
     config.SUDO = options.sudo
     if options.parallel:
@@ -135,7 +137,8 @@ def _limit(inventory: Inventory, names: tuple[str, ...]) -> list[object] | None:
     return [known[name] for name in names]
 
 
-def _connect(state: State) -> tuple[str, ...]:
+def connect(state: State) -> tuple[str, ...]:
+    """Connect to every host of ``state``, and name those that cannot be reached."""
     state.set_stage(StateStage.Connect)
     try:
         connect_all(state)

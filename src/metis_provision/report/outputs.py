@@ -95,26 +95,30 @@ class Outputs:
         return prometheus_text(report, self.last_successes or {}, elsewhere)
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Replace a file by a new one at once, so that nobody reads half of it; what is no file (a pipe) is written to.
 
     UserError if that fails; the file is then as it was.
     """
     try:
         if path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(_bytes(content))
         else:
-            _replace(path.resolve(), text)
+            _replace(path.resolve(), _bytes(content))
     except OSError as error:
         raise UserError(f"{path} could not be written ({error.strerror}): name a place that can be") from error
 
 
-def _replace(path: Path, text: str) -> None:
+def _bytes(content: str | bytes) -> bytes:
+    return content if isinstance(content, bytes) else content.encode("utf-8")
+
+
+def _replace(path: Path, content: bytes) -> None:
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
     number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with open(number, "w", encoding="utf-8") as stream:  # noqa: PTH123 - a descriptor has no path
-            stream.write(text)
+        with open(number, "wb") as stream:  # noqa: PTH123 - a descriptor has no path
+            stream.write(content)
             stream.flush()
             os.fchmod(number, mode)
             os.fsync(number)

@@ -1,0 +1,74 @@
+"""Asks one host for everything that support needs: two remote commands, nothing is changed."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from pyinfra.api.host import Host
+from pyinfra.api.inventory import Inventory
+from pyinfra.api.state import State, StateStage
+from pyinfra.context import ctx_host
+from pyinfra_cli.log import setup_logging
+
+from metis_provision.desired.state import survey_request
+from metis_provision.facts import MetisLook, MetisSurveyText
+from metis_provision.fleet.run import Options, connect, connected
+from metis_provision.model.errors import ExitCode, UserError
+from metis_provision.model.settings import Settings, settings_from
+from metis_provision.model.survey import ACTIVE, Section
+from metis_provision.support.look import Look
+
+_CONNECTION = ("ssh_hostname", "ssh_user")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a host answered; an answer that did not come is empty. ``known`` are names of its connection."""
+
+    settings: Settings
+    survey: tuple[str, ...]
+    look: Look
+    known_hosts: tuple[str, ...]
+    known_users: tuple[str, ...]
+
+
+def ask(inventory: Inventory, name: str, options: Options) -> Asked:
+    """Connect to the host called ``name`` and ask it. UserError if there is no such host or it cannot be reached."""
+    state = State()
+    setup_logging(logging.WARNING)
+    limited = Options(sudo=options.sudo, limit=(name,))
+    with connected(state, inventory, limited):
+        if connect(state):
+            raise UserError(f"{name} cannot be reached, so there is nothing to gather", ExitCode.UNREACHABLE)
+        state.set_stage(StateStage.Prepare)
+        host = next(host for host in state.active_hosts if host.name == name)
+        with ctx_host.use(host):
+            return _answers(host)
+
+
+def _answers(host: Host) -> Asked:
+    settings = settings_from(host.data.dict(), where=host.name)
+    wanted = tuple(section for section in Section if settings.cards or section not in ACTIVE)
+    request = survey_request(settings, wanted)
+    survey = host.get_fact(
+        MetisSurveyText,
+        sections=list(request.sections),
+        paths=list(request.paths),
+        users=list(request.users),
+        groups=list(request.groups),
+        packages=list(request.packages),
+        group=request.group,
+        self_test_model=request.self_test_model,
+        self_test_seconds=request.self_test_seconds,
+    )
+    look = host.get_fact(MetisLook)
+    data = host.data.dict()
+    hostname, user = (str(data.get(key) or "") for key in _CONNECTION)
+    return Asked(
+        settings,
+        tuple(survey or ()),
+        look if isinstance(look, Look) else Look(),
+        tuple(filter(None, (host.name.removeprefix("@"), hostname))),
+        tuple(filter(None, (user,))),
+    )
