@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test test-full check docs golden lock clean
+.PHONY: setup demo test test-full check docs golden lock mutants clean
 
 setup:
 	@tools/setup "$(PYTHON)"
@@ -32,6 +32,9 @@ docs: .venv/ready
 
 golden: .venv/ready
 	@$(BIN)/python tools/golden.py
+
+mutants: .venv/ready
+	@$(BIN)/python tools/mutants.py
 
 lock: .venv/ready
 	@tools/lock

@@ -207,6 +207,7 @@ def test_a_plain_pyinfra_run_without_a_terminal_wants_to_be_told_yes(tmp_path: P
         ("verify",),
         ("checks",),
         ("explain",),
+        ("support",),
         *(("lab", name) for name in ("up", "list", "ssh", "down")),
     ],
 )
