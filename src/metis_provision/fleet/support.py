@@ -69,6 +69,11 @@ def _answers(host: Host) -> Asked:
         settings,
         tuple(survey or ()),
         look if isinstance(look, Look) else Look(),
-        tuple(filter(None, (host.name.removeprefix("@"), hostname))),
+        tuple(filter(None, (_plain(host.name), hostname))),
         tuple(filter(None, (user,))),
     )
+
+
+def _plain(name: str) -> str:
+    """A host's name without pyinfra's connector before it."""
+    return name.partition("/")[2] if name.startswith("@") else name
