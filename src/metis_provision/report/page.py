@@ -44,8 +44,8 @@ class HostView:
         return tuple(sorted(found, key=_urgency))
 
     def quiet(self, answer: str) -> tuple[str, ...]:
-        """Codes that answered ``answer`` (pass or skip) and are told in one line."""
-        return tuple(dict.fromkeys(f.code for f in self.entry.findings if f.answer == answer))
+        """Numbers of the codes that answered ``answer``, pass or skip; a filter for a whole code looks for trouble."""
+        return tuple(dict.fromkeys(f.code.removeprefix("METIS-") for f in self.entry.findings if f.answer == answer))
 
     def cells(self) -> Iterator[tuple[str, str, str]]:
         """For each area its name, its worst answer (or waived, none) and its words."""
