@@ -23,6 +23,8 @@ _ORDER = (Standing.FAILED.value, NO_VERDICT, Standing.UNPROVEN.value, Standing.W
 _ANSWER_ORDER = (Answer.FAIL, Answer.UNKNOWN, Answer.WARN)
 _GENERATIONS = (2.5, 5.0, 8.0, 16.0, 32.0, 64.0)
 """GT/s by generation of PCI Express."""
+_MOST_LANES = 32
+"""Of any link (PCI Express Base); a host that says more is not drawn at that length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +190,7 @@ def lanes(link: LinkEntry) -> list[tuple[int, int, int]]:
 
     Heights are generations of PCI Express, so that a lane that is not used has 0.
     """
-    width = max(link.allowed_width, link.width)
+    width = min(max(link.allowed_width, link.width), _MOST_LANES)
     tall, used = _generation(max(link.allowed_speed, link.speed)), _generation(link.speed)
     return [(lane, tall, used if lane < link.width else 0) for lane in range(width)]
 

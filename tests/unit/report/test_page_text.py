@@ -86,6 +86,8 @@ def test_a_picture_of_a_link():
     assert lanes(slow) == [(0, 3, 1), (1, 3, 0)]
     wider_than_said = LinkEntry(card="c", speed=16.0, width=4, allowed_speed=8.0, allowed_width=2)
     assert lanes(wider_than_said) == [(lane, 4, 4) for lane in range(4)]
+    absurd = LinkEntry(card="c", speed=8.0, width=10**9, allowed_speed=8.0, allowed_width=4)
+    assert len(lanes(absurd)) == 32
 
 
 def test_changes_are_told_only_against_an_earlier_report():
