@@ -1,6 +1,5 @@
 """Facts for pyinfra: one survey per look, each section usable from the pyinfra command line."""
 
-from metis_provision.facts.support import MetisLook, MetisSurveyText
 from metis_provision.facts.survey import (
     MetisAccess,
     MetisAccounts,
@@ -37,7 +36,6 @@ __all__ = [
     "MetisInitramfs",
     "MetisKernels",
     "MetisLog",
-    "MetisLook",
     "MetisNodes",
     "MetisPackages",
     "MetisPast",
@@ -46,5 +44,4 @@ __all__ = [
     "MetisServices",
     "MetisState",
     "MetisSurvey",
-    "MetisSurveyText",
 ]

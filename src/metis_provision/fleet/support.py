@@ -12,7 +12,7 @@ from pyinfra.context import ctx_host
 from pyinfra_cli.log import setup_logging
 
 from metis_provision.desired.state import survey_request
-from metis_provision.facts import MetisLook, MetisSurveyText
+from metis_provision.facts.support import MetisLook, MetisSurveyText
 from metis_provision.fleet.run import Options, connect, connected
 from metis_provision.model.errors import ExitCode, UserError
 from metis_provision.model.settings import Settings, settings_from

@@ -1,0 +1,209 @@
+"""What stands for an answer in a table: whom it is about, and the few words of its cell."""
+
+from __future__ import annotations
+
+import pytest
+from builders import CARD, PORT, SECOND_CARD, SECOND_PORT, card, evidence, port, settings
+from test_check_codes import CASES, behind_switch, findings
+
+from metis_provision.checks.evaluate import evaluate
+from metis_provision.checks.link import links
+from metis_provision.model.verdict import Answer, Link
+
+BY_NAME = {(case.code, case.name): case for case in CASES}
+
+# code, case of test_check_codes, subject, brief
+TOLD = (
+    ("METIS-021", "pi board on a pc", "", "wrong carrier"),
+    ("METIS-022", "lacks lines", "", "config.txt"),
+    ("METIS-023", "slower", "", "not in force"),
+    ("METIS-024", "pending", "", "reboot needed"),
+    ("METIS-101", "one", "", "1 card"),
+    ("METIS-101", "two", "", "2 cards"),
+    ("METIS-101", "empty slot", "", "0 of 1"),
+    ("METIS-101", "one of two", "", "1 of 2"),
+    ("METIS-102", "one too many", "", "2 of 1"),
+    ("METIS-103", "instead of the card", "0000:01:00.0", "no firmware"),
+    ("METIS-103", "beside the card", "0000:02:00.0", "no firmware"),
+    ("METIS-104", "gone", "0000:01:00.0", "reads 0xff"),
+    ("METIS-105", "product", "0000:01:00.0", ""),
+    ("METIS-105", "alpha", "0000:01:00.0", "alpha silicon"),
+    ("METIS-105", "emulator", "0000:01:00.0", "an emulator"),
+    (
+        "METIS-105",
+        "documented id",
+        "0000:01:00.0",
+        "an id that documents give to a Metis and the PCI database to another vendor",
+    ),
+    ("METIS-110", "both", "0000:01:00.0", ""),
+    ("METIS-110", "one window", "0000:01:00.0", "no window"),
+    ("METIS-120", "full", "0000:01:00.0", "8 GT/s x4"),
+    ("METIS-120", "limits named", "0000:01:00.0", "8 GT/s x2"),
+    ("METIS-120", "narrow", "0000:01:00.0", "8 GT/s x1"),
+    ("METIS-120", "slow", "0000:01:00.0", "2.5 GT/s x4"),
+    ("METIS-120", "narrow port", "0000:01:00.0", "8 GT/s x1"),
+    ("METIS-120", "pi without gen3", "0000:01:00.0", "5 GT/s x1"),
+    ("METIS-120", "switch below its best", "0000:01:00.0", "5 GT/s x1"),
+    ("METIS-120", "below the switch", "0000:01:00.0", "2.5 GT/s x1"),
+    ("METIS-120", "state unread", "0000:01:00.0", ""),
+    ("METIS-120", "guest", "0000:01:00.0", "8 GT/s x4"),
+    ("METIS-121", "as it gives", "0000:01:00.0", ""),
+    ("METIS-121", "pi without gen3", "0000:01:00.0", ""),
+    ("METIS-121", "any board", "0000:01:00.0", ""),
+    ("METIS-121", "limit unread", "0000:01:00.0", ""),
+    ("METIS-121", "guest", "0000:01:00.0", "8 GT/s x4"),
+    ("METIS-201", "loaded", "", "1.6.2"),
+    ("METIS-201", "not loaded", "", "not loaded"),
+    ("METIS-202", "bound", "0000:01:00.0", ""),
+    ("METIS-202", "unbound", "0000:01:00.0", "not bound"),
+    ("METIS-203", "older", "", "1.5.6"),
+    ("METIS-204", "older in memory", "", "1.5.6 loaded"),
+    ("METIS-204", "no file", "", "not on disk"),
+    ("METIS-205", "other", "", "options"),
+    ("METIS-210", "missing", "", "no headers"),
+    ("METIS-211", "built", "", "dkms"),
+    ("METIS-211", "replaced since", "", "dkms"),
+    ("METIS-220", "both", "6.12.57+deb13-amd64", ""),
+    ("METIS-220", "no module", "6.12.57+deb13-amd64", "next boot"),
+    ("METIS-301", "there", "0000:01:00.0", ""),
+    ("METIS-301", "missing", "0000:01:00.0", "no node"),
+    ("METIS-301", "unread", "0000:01:00.0", ""),
+    ("METIS-302", "as asked", "0000:01:00.0", "root:axelera 0660"),
+    ("METIS-302", "mode", "0000:01:00.0", "root:axelera 0666"),
+    ("METIS-302", "group", "0000:01:00.0", "root:root 0660"),
+    ("METIS-302", "owner", "0000:01:00.0", "nobody:axelera 0660"),
+    ("METIS-302", "own settings", "0000:01:00.0", "root:ai 0640"),
+    ("METIS-302", "not in /dev", "0000:01:00.0", ""),
+    ("METIS-303", "there", "/dev/axelera0", ""),
+    ("METIS-303", "none", "/dev/axelera0", "no link"),
+    ("METIS-304", "as wanted", "0000:01:00.0", ""),
+    ("METIS-304", "later rule", "0000:01:00.0", "other rule"),
+    ("METIS-304", "earlier rule", "0000:01:00.0", ""),
+    ("METIS-310", "can", "0000:01:00.0", "group only"),
+    ("METIS-310", "cannot", "0000:01:00.0", "refused"),
+    ("METIS-310", "error", "0000:01:00.0", ""),
+    ("METIS-311", "can", "frigate", "group only"),
+    ("METIS-311", "cannot", "frigate", "refused"),
+    ("METIS-311", "not tried", "frigate", ""),
+    ("METIS-312", "refused", "0000:01:00.0", ""),
+    ("METIS-312", "let in", "0000:01:00.0", "open to all"),
+    ("METIS-312", "absent", "0000:01:00.0", ""),
+    ("METIS-320", "held", "/dev/metis-0-1-0", "busy"),
+    ("METIS-320", "held, must not", "/dev/metis-0-1-0", "busy"),
+    ("METIS-330", "missing", "", "no DMA heap"),
+    ("METIS-331", "can", "frigate", ""),
+    ("METIS-331", "member cannot", "member", "DMA heap"),
+    ("METIS-331", "try broke", "member", ""),
+    ("METIS-401", "answers", "metis-0:1:0", "1.3.2"),
+    ("METIS-401", "older tool", "metis-0:1:0", "v1.0.0-a6-15-g9d681b7bcfe9"),
+    ("METIS-401", "silent", "", "0 of 1"),
+    ("METIS-401", "one of two", "", "1 of 2"),
+    ("METIS-401", "listed, but failed", "", "1 of 1"),
+    ("METIS-401", "says little", "metis-0:1:0", "answers"),
+    ("METIS-401", "held", "", "busy"),
+    ("METIS-501", "ran", "", "405.2 FPS"),
+    ("METIS-501", "failed", "", "did not run"),
+    ("METIS-501", "no frames", "", "no frames"),
+    ("METIS-501", "slow", "", "0.5 FPS"),
+    ("METIS-501", "held", "", "busy"),
+    ("METIS-502", "one wrong byte", "", "wrong answer"),
+    ("METIS-502", "not compared", "", "answer unproven"),
+    ("METIS-503", "slow", "", "405.2 FPS"),
+    ("METIS-601", "edited", "", "drift"),
+    ("METIS-602", "there", "axelera", ""),
+    ("METIS-602", "missing", "axelera", ""),
+    ("METIS-603", "member", "frigate", ""),
+    ("METIS-603", "not a member", "frigate", ""),
+    ("METIS-603", "not on this host", "frigate", ""),
+    ("METIS-604", "to be set aside", "/usr/src/metis-1.5.0", "leftovers"),
+    ("METIS-610", "in the boot", "axelera-watchdog", ""),
+    ("METIS-610", "disabled", "axelera-watchdog", ""),
+    ("METIS-611", "runs", "axelera-watchdog", ""),
+    ("METIS-611", "stopped", "axelera-watchdog", "service"),
+    ("METIS-611", "no card", "axelera-watchdog", ""),
+    ("METIS-622", "complete", "6.12.57+deb13-amd64", ""),
+    ("METIS-622", "no module", "6.12.57+deb13-amd64", ""),
+    ("METIS-622", "unlisted", "6.12.57+deb13-amd64", ""),
+)
+
+
+@pytest.mark.parametrize(("code", "name", "subject", "brief"), TOLD)
+def test_a_finding_in_a_table(code, name, subject, brief):
+    case = BY_NAME[code, name]
+    said = [finding for finding in findings(case) if finding.answer is case.answer]
+    assert (said[0].subject, said[0].brief) == (subject, brief)
+
+
+def test_the_slowest_link_of_each_card():
+    two = evidence(
+        pci=(
+            port(),
+            card(current_width=1),
+            port(SECOND_PORT),
+            card(SECOND_CARD, path=(SECOND_PORT,), current_speed=2.5, current_width=2),
+        ),
+        asked=settings(cards=2),
+    )
+    assert list(links(two)) == [Link(CARD, 8.0, 1, 8.0, 4), Link(SECOND_CARD, 2.5, 2, 8.0, 4)]
+
+
+def test_the_slowest_link_behind_a_switch():
+    assert list(links(evidence(pci=behind_switch(uplink=2.5, downlink=8.0)))) == [Link(CARD, 2.5, 1, 8.0, 1)]
+    assert list(links(evidence(pci=behind_switch(uplink=8.0, downlink=5.0)))) == [Link(CARD, 5.0, 1, 8.0, 1)]
+
+
+def test_a_carrier_limits_a_link():
+    narrow = evidence(asked=settings(carrier="exaviz-cruiser"))
+    assert [(link.allowed_speed, link.allowed_width) for link in links(narrow)] == [(8.0, 1)]
+
+
+def test_a_guest_shows_what_its_card_says():
+    assert list(links(evidence(pci=(card(path=()),)))) == [Link(CARD, 8.0, 4, 8.0, 4)]
+
+
+@pytest.mark.parametrize(
+    "pci",
+    [
+        None,
+        (port(),),
+        (card(path=(PORT,)),),
+        (port(current_speed=None), card(current_speed=None)),
+        (card(path=(), max_speed=None),),
+    ],
+)
+def test_a_link_that_cannot_be_read_is_left_out(pci):
+    assert list(links(evidence(pci=pci))) == []
+    assert evaluate("h", evidence(pci=pci)).links == ()
+
+
+def test_a_link_that_cannot_be_read_leaves_the_others():
+    half = evidence(pci=(port(), card(SECOND_CARD, path=(SECOND_PORT,)), card()), asked=settings(cards=2))
+    assert list(links(half)) == [Link(CARD, 8.0, 4, 8.0, 4)]
+
+
+def test_links_of_an_unknown_carrier_are_left_out():
+    assert list(links(evidence(asked=settings(carrier="nowhere")))) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "asked"),
+    [
+        ("METIS-103", "instead of the card", True),
+        ("METIS-104", "gone", True),
+        ("METIS-401", "silent", True),
+        ("METIS-401", "no tool", False),
+        ("METIS-101", "empty slot", False),
+        ("METIS-103", "beside the card", False),
+    ],
+)
+def test_taking_the_power_away(code, name, asked):
+    case = BY_NAME[code, name]
+    assert {f.power_cycle for f in findings(case) if f.answer is case.answer} == {asked}
+
+
+@pytest.mark.parametrize("code", ["METIS-401", "METIS-501"])
+def test_a_tool_that_does_not_end_asks_for_the_power(code):
+    cut_off = [case for case in CASES if case.code == code and "end in time" in case.words]
+    assert cut_off
+    for case in cut_off:
+        assert {f.power_cycle for f in findings(case) if f.answer is Answer.UNKNOWN} == {True}
