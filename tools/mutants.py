@@ -128,12 +128,12 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Change]]:
 
 
 def _other_constants(node: ast.Constant, short: str) -> Iterator[tuple[str, Change]]:
-    """Prose is left alone: the recorded hosts' verdicts hold it word for word."""
+    """Prose and punctuation are left alone: the recorded hosts' verdicts hold them word for word."""
     if isinstance(node.value, bool):
         yield f"`{short}` reversed", _Replace(lambda old: ast.Constant(not old.value))
     elif isinstance(node.value, int):
         yield f"`{short}` plus 1", _Replace(lambda old: ast.Constant(old.value + 1))
-    elif isinstance(node.value, str) and node.value and " " not in node.value:
+    elif isinstance(node.value, str) and " " not in node.value and any(map(str.isalnum, node.value)):
         yield f"{short} changed", _Replace(lambda old: ast.Constant(f"{old.value}XX"))
 
 

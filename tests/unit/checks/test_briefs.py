@@ -134,6 +134,14 @@ def test_a_finding_in_a_table(code, name, subject, brief):
     assert (said[0].subject, said[0].brief) == (subject, brief)
 
 
+def test_an_answer_about_the_whole_host_stands_alone():
+    """A pass beside a failure of the same check would say two things of one host."""
+    for case in CASES:
+        found = findings(case)
+        if any(not finding.subject and finding.answer in {Answer.PASS, Answer.SKIP} for finding in found):
+            assert len(found) == 1, (case.code, case.name, found)
+
+
 def test_the_slowest_link_of_each_card():
     two = evidence(
         pci=(
