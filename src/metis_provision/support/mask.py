@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 
 
@@ -137,13 +137,21 @@ class Masker:
     def _ipv6(self, found: re.Match[str]) -> str:
         """Mask what is an IPv6 address, without the colon or full stop of the sentence that it stands in."""
         whole, _, zone = found[0].partition("%")
-        for address in (whole, whole.rstrip(".:"), whole.lstrip(":"), whole.strip(".:")):
+        for address in _without_punctuation(whole):
             if _is_ipv6(address) and address in _SAYS_NOTHING:
                 return found[0]
             if _is_ipv6(address):
                 before, after = whole.split(address, 1)
                 return before + self._token(Kind.IPV6, address) + after + (f"%{zone}" if zone else "")
         return found[0]
+
+
+def _without_punctuation(text: str) -> Iterator[str]:
+    """Yield the text, and without up to two colons or full stops at its ends: an address may end in two of its own."""
+    for end in range(3):
+        for start in range(3):
+            if not text[:start].strip(":") and not text[len(text) - end :].strip(".:"):
+                yield text[start : len(text) - end]
 
 
 def _is_ipv6(text: str) -> bool:
