@@ -196,9 +196,7 @@ def test_udev_reads_the_rules_and_only_after_the_group_exists(host: Container, p
         sh(host, "udevadm verify --no-summary /tmp/unpacked/usr/lib/udev/rules.d/99-axelera-metis.rules")
 
 
-def test_a_driver_that_does_not_compile_leaves_a_package_that_says_so(
-    host: Container, tmp_path: Path, packages: dict[str, Path]
-) -> None:
+def test_a_driver_that_does_not_compile_leaves_a_package_that_says_so(host: Container, tmp_path: Path) -> None:
     """Not installed as if nothing had happened, which is what packages that hide the status do."""
     broken = tmp_path / "broken"
     subprocess.run(["tar", "-xzf", payload(tmp_path, NEW).source, "-C", tmp_path], check=True)
@@ -212,9 +210,8 @@ def test_a_driver_that_does_not_compile_leaves_a_package_that_says_so(
     assert done.returncode != 0
     assert "error" in done.stdout.lower()
     assert sh(host, "dpkg-query -W -f '${db:Status-Abbrev}' metis-dkms") == "iF"
-    install(host, packages[NEW])
-    assert built(host) == [f"metis/{NEW}"]
     sh(host, f"{APT} purge metis-dkms")
+    assert sh(host, "dkms status") == ""
 
 
 @pytest.mark.parametrize("version", [OLD, NEW])
