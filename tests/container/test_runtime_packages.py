@@ -244,14 +244,14 @@ def test_a_wheel_that_the_index_altered_is_refused_by_pip(
 
 def test_apts_lock_is_waited_for(container: Container, shop: Vendor, deploy) -> None:
     assert changed(deploy(shop.apt(OLD)))
+    # systemd would put its own variables in the place of single dollars.
     hold = (
-        'use Fcntl; open(my $lock, ">>", "/var/lib/dpkg/lock-frontend") or die; '
-        'fcntl($lock, F_SETLK, pack("s s l! l! i", F_WRLCK, 0, 0, 0, 0)) or die; '
-        'open(my $mark, ">", "/run/held"); sleep 20; unlink "/run/held"'
+        'use Fcntl; open(my $$lock, ">>", "/var/lib/dpkg/lock-frontend") or die; '
+        'fcntl($$lock, F_SETLK, pack("s s l! l! i", F_WRLCK, 0, 0, 0, 0)) or die; '
+        'open(my $$mark, ">", "/run/held"); sleep 20; unlink "/run/held"'
     )
     container.run("systemd-run", "--quiet", "perl", "-e", hold)
-    while not there(container, "/run/held"):
-        pass
+    container.run("timeout", "10", "sh", "-c", "until [ -e /run/held ]; do sleep 0.1; done")
     assert changed(deploy(shop.apt(NEW)))
     assert not there(container, "/run/held")
     log = container.run("cat", "/run/metis-provision/jobs/runtime/log").stdout
