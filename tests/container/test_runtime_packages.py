@@ -247,7 +247,7 @@ def test_apts_lock_is_waited_for(container: Container, shop: Vendor, deploy) -> 
     # systemd would put its own variables in the place of single dollars.
     hold = (
         'use Fcntl; open(my $$lock, ">>", "/var/lib/dpkg/lock-frontend") or die; '
-        'fcntl($$lock, F_SETLK, pack("s s l! l! i", F_WRLCK, 0, 0, 0, 0)) or die; '
+        'my $$all = pack("s s x![l!] l! l! i", F_WRLCK, 0, 0, 0, 0); fcntl($$lock, F_SETLK, $$all) or die; '
         'open(my $$mark, ">", "/run/held"); sleep 20; unlink "/run/held"'
     )
     container.run("systemd-run", "--quiet", "perl", "-e", hold)
