@@ -47,6 +47,8 @@ def host(containers: None, packages: dict[str, Path]) -> Iterator[Container]:
     made = start_container(Release.DEBIAN_13)
     try:
         sh(made, f"{APT} update && {APT} --no-install-recommends install linux-headers-amd64 dkms acl kmod rpm")
+        # A kernel makes these lists when it is installed; headers alone do not, and depmod would leave them behind.
+        sh(made, "for kernel in /lib/modules/*; do depmod ${kernel##*/}; done")
         for path in packages.values():
             subprocess.run(["podman", "cp", str(path), f"{made.identity}:/root/{path.name}"], check=True)
         yield made
