@@ -99,15 +99,6 @@ def test_an_unreachable_host_has_its_own_status(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.fixture
-def _interruptible() -> Iterator[None]:
-    # A shell starts its background jobs with SIGINT ignored, and children inherit that.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_interruptible")
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -141,6 +132,15 @@ def test_every_form_of_a_report_comes_from_one_run(tmp_path: Path) -> None:
     assert json.loads(before_its_inventory.stdout)["summary"]["no_verdict"] == 1
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    # A shell starts its background jobs with SIGINT ignored, and children inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_interrupted_while_a_host_is_asked(tmp_path: Path) -> None:
     where = inventory(tmp_path, "@fake/one", metis_driver="none", metis_cards=0, fake_delay=60)
     command = [sys.executable, "-m", "metis_provision.cli", "plan", where]
