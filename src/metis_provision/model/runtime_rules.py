@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 DISTRIBUTION = "axelera-rt"
 """What the vendor's index calls the runtime (the vendor's documents)."""
@@ -113,7 +115,23 @@ def _pip_mistake(given: Mapping[str, object]) -> str | None:
             f"metis_{missing[0]} is missing: for pip set either metis_runtime_wheels, or metis_runtime_url (the index) "
             "with metis_runtime_source and metis_runtime_sha256 (a file of requirements with their hashes)"
         )
+    if _is_plain_http_elsewhere(str(given["runtime_url"])):
+        return (
+            "metis_runtime_url is http, which pip refuses from other machines: give an https address, or hand the "
+            "wheels over with metis_runtime_wheels"
+        )
     return None
+
+
+def _is_plain_http_elsewhere(url: str) -> bool:
+    """Whether pip would ignore an index: what it trusts without TLS is the loopback (pip's ``SECURE_ORIGINS``)."""
+    parts = urlsplit(url)
+    if parts.scheme != "http":
+        return False
+    try:
+        return not ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        return parts.hostname != "localhost"
 
 
 def _wheels_mistake(given: Mapping[str, object]) -> str | None:

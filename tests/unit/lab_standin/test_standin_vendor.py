@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -76,7 +77,8 @@ def test_the_command_prints_settings_that_are_valid_and_pinned(tmp_path):
     for data in offered.values():
         settings = settings_from({"metis_driver": "none", **data}, where="host")
         assert payload_mistakes(settings) + runtime_mistakes(settings) == []
-    assert offered["pip"]["metis_runtime_url"] == "http://10.0.2.2:8099/pip/simple"
+    assert offered["apt"]["metis_runtime_url"] == "http://10.0.2.2:8099/apt"
+    assert [Path(path).name[:16] for path in offered["pip"]["metis_runtime_wheels"]] == ["axelera_rt-1.8.0"]
     again = CliRunner().invoke(lab, ["vendor", "--out", str(out), "--build-only"])
     assert isinstance(again.exception, UserError)
     assert "is not empty" in str(again.exception)

@@ -82,6 +82,8 @@ def test_a_fingerprint_may_have_spaces() -> None:
         (changed(DEB, runtime_sha256=None), "metis_runtime_sha256 is missing: set version, source and sha256"),
         (changed(INDEX, runtime_sha256="SKIP"), "metis_runtime_sha256 is SKIP"),
         (changed(INDEX, runtime_url=None), "metis_runtime_url is missing: for pip set either metis_runtime_wheels"),
+        (changed(INDEX, runtime_url="http://pip.example/simple"), "is http, which pip refuses from other machines"),
+        (changed(INDEX, runtime_url="http://10.0.2.2:8000/simple"), "hand the wheels over with metis_runtime_wheels"),
         (changed(INDEX, runtime_sha256=None), "metis_runtime_sha256 is missing: for pip set either"),
         (changed(INDEX, runtime_key="x"), "metis_runtime_key is for metis_runtime = 'apt'"),
         (changed(WHEELS, runtime_url="https://x/simple"), "so metis_runtime_url has no place beside it"),

@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import threading
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -190,16 +190,20 @@ class Way(StrEnum):
     CONTAINER = "container"
 
 
-def offer(directory: Path, url: str, ways: Iterable[Way] = tuple(Way)) -> dict[str, dict[str, str | int]]:
+def offer(directory: Path, url: str, ways: Iterable[Way] = tuple(Way)) -> dict[str, dict[str, object]]:
     """Build what ``ways`` need and a model into ``directory``, which hosts reach at ``url``; return settings by way."""
     model = model_file(directory / "model")
-    common: dict[str, str | int] = {
+    common: dict[str, object] = {
         "metis_runtime_version": RUNTIME_VERSION,
         "metis_model_release": RUNTIME_VERSION,
         "metis_model_operations": json.loads(model.read_text(encoding="utf-8"))["operations_per_inference"],
         **_pin("model", model),
     }
-    makers = {Way.APT: _offer_apt, Way.PIP: _offer_pip, Way.CONTAINER: _offer_image}
+    makers: dict[Way, Callable[[Path, str], Mapping[str, object]]] = {
+        Way.APT: _offer_apt,
+        Way.PIP: _offer_pip,
+        Way.CONTAINER: _offer_image,
+    }
     return {
         way.value: {"metis_runtime": way.value, **common, **makers[way](directory / way.value, f"{url}/{way}")}
         for way in ways
@@ -217,10 +221,9 @@ def _offer_apt(directory: Path, url: str) -> dict[str, str]:
     }
 
 
-def _offer_pip(directory: Path, url: str) -> dict[str, str]:
-    index(directory)
-    wheels = sorted((directory / "wheels").iterdir())
-    return {"metis_runtime_url": f"{url}/simple", **_pin("runtime", requirements(directory, *wheels))}
+def _offer_pip(directory: Path, url: str) -> dict[str, object]:  # noqa: ARG001 - pip takes no http from other machines
+    wheels = [wheel(directory)]
+    return {"metis_runtime_wheels": {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in wheels}}
 
 
 def _offer_image(directory: Path, url: str) -> dict[str, str]:  # noqa: ARG001 - the archive is handed over
