@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyinfra.api.host import Host
 from pyinfra.api.inventory import Inventory
 
 from metis_provision.catalog.carriers import carrier
@@ -14,18 +15,32 @@ from metis_provision.supply.pins import provide
 from metis_provision.supply.runtime import runtime_mistakes
 from metis_provision.supply.settings import pinned_payloads, resolved_settings
 
+_NAMED = 4
+"""Hosts that a mistake which many make is told with."""
+
 
 def inventory_mistakes(inventory: Inventory) -> list[str]:
-    """Every mistake in the data of every host, each with the host's name; no two lines alike."""
-    found: list[str] = []
+    """Every mistake in the data of every host, one line each, with the hosts that make it."""
+    makers: dict[str, list[str]] = {}
     for host in inventory:
-        try:
-            settings = resolved_settings(host.data.dict(), where=host.name)
-        except UserError as error:
-            found += str(error).splitlines()
-        else:
-            found += [f"{host.name}: {mistake}" for mistake in _mistakes(settings)]
-    return list(dict.fromkeys(found))
+        for mistake in _host_mistakes(host):
+            makers.setdefault(mistake, []).append(host.name)
+    return [f"{_listed(names)}: {mistake}" for mistake, names in makers.items()]
+
+
+def _host_mistakes(host: Host) -> list[str]:
+    try:
+        settings = resolved_settings(host.data.dict(), where=host.name)
+    except UserError as error:
+        return [line.removeprefix(f"{host.name}: ") for line in str(error).splitlines()]
+    return _mistakes(settings)
+
+
+def _listed(names: list[str]) -> str:
+    """Hosts as a line can bear them: all of a few, else the first and how many more."""
+    if len(names) <= _NAMED:
+        return ", ".join(names)
+    return f"{', '.join(names[: _NAMED - 1])} and {len(names) - _NAMED + 1} more"
 
 
 def provide_payloads(inventory: Inventory) -> None:
