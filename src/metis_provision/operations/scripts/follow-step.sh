@@ -19,5 +19,5 @@ follow() { # job
 		fi
 		sleep 1
 	done
-	show_new_lines "$1"
+	show_new_lines "$1" || :
 }
