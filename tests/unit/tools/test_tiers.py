@@ -21,7 +21,7 @@ def tiers(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setitem(sys.modules, "tiers", module)
     specification.loader.exec_module(module)
     lacking = module.Tier("vm", lambda: ["mmdebstrap is missing: apt-get install mmdebstrap."])
-    monkeypatch.setattr(module, "TIERS", (lacking,))
+    monkeypatch.setattr(module, "LANES", ((lacking,),))
     return module
 
 
@@ -34,14 +34,36 @@ def test_a_tier_that_cannot_run(
     assert "vm         not run: mmdebstrap is missing: apt-get install mmdebstrap." in capsys.readouterr().out
 
 
+def test_an_unknown_tier_is_named(tiers: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tiers.main(["vn", "vm"]) == 2
+    assert capsys.readouterr().err == "There is no tier vn: give one of vm.\n"
+
+
 def test_the_worst_tier_decides(tiers: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, body in (("good", "pass"), ("bad", "assert False")):
         (tmp_path / "tests" / name).mkdir(parents=True)
         (tmp_path / "tests" / name / "test_it.py").write_text(f"def test_it():\n    {body}\n")
     monkeypatch.setattr(tiers, "ROOT", tmp_path)
-    monkeypatch.setattr(tiers, "TIERS", (tiers.Tier("good", list), tiers.Tier("bad", list)))
-    assert tiers.main(["good"]) == 0
+    good, bad = tiers.Tier("good", list), tiers.Tier("bad", list)
+    for lanes in (((good, bad),), ((good,), (bad,)), ((bad,), (good,))):
+        monkeypatch.setattr(tiers, "LANES", lanes)
+        assert tiers.main(["good"]) == 0
+        assert tiers.main([]) == 1
+
+
+def test_what_runs_beside_is_printed_in_one_piece(
+    tiers: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for name in ("first", "beside"):
+        (tmp_path / "tests" / name).mkdir(parents=True)
+        (tmp_path / "tests" / name / f"test_{name}.py").write_text(f"def test_{name}():\n    assert False, '{name}'\n")
+    monkeypatch.setattr(tiers, "ROOT", tmp_path)
+    monkeypatch.setattr(tiers, "LANES", ((tiers.Tier("first", list),), (tiers.Tier("beside", list),)))
     assert tiers.main([]) == 1
+    printed = capfd.readouterr().out
+    beside = printed[printed.index("==> beside tests") :].splitlines()
+    assert "FAILED tests/beside/test_beside.py::test_beside - AssertionError: beside" in beside
+    assert [line.split()[:2] for line in printed.splitlines()[-2:]] == [["first", "FAILED"], ["beside", "FAILED"]]
 
 
 def test_longer_sweeps_run_only_when_asked_for(
@@ -53,7 +75,7 @@ def test_longer_sweeps_run_only_when_asked_for(
         "import pytest\ndef test_short():\n    pass\n@pytest.mark.full\ndef test_long():\n    assert False\n"
     )
     monkeypatch.setattr(tiers, "ROOT", tmp_path)
-    monkeypatch.setattr(tiers, "TIERS", (tiers.Tier("sweep", list),))
+    monkeypatch.setattr(tiers, "LANES", ((tiers.Tier("sweep", list),),))
     assert tiers.main([]) == 0
     assert "left out: tests marked full" in capsys.readouterr().out
     assert tiers.main(["--full"]) == 1
