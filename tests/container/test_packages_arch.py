@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -10,9 +9,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from driver_packages import NEW, OLD, both_packages, payload
 
-from metis_provision.lab.standin.source import driver_tarball
-from metis_provision.model.artifact import Payload
 from metis_provision.model.errors import UserError
 from metis_provision.packaging.build import package
 from metis_provision.packaging.recipe import Format
@@ -22,22 +20,12 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="pacman installs into a root as root"),
 ]
 
-OLD, NEW = "1.5.6", "1.6.2"
 DATABASE = "var/lib/pacman"
-
-
-def payload(directory: Path, version: str) -> Payload:
-    path = driver_tarball(directory, version)
-    return Payload("driver", version, str(path), hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    base = tmp_path_factory.mktemp("arch")
-    return {
-        version: package(Format.ARCH, payload(base / "sources", version), base / version).packages[0]
-        for version in (OLD, NEW)
-    }
+    return both_packages(Format.ARCH, tmp_path_factory.mktemp("arch"))
 
 
 def pacman(root: Path, *arguments: object) -> str:

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from driver_packages import APT, NEW, OLD, both_packages, listing, payload
 
 from metis_provision.desired.difference import DriverPackageChange
 from metis_provision.desired.payloads import host_path
 from metis_provision.desired.platforms import platforms
 from metis_provision.lab.containers import Container, Release, start_container
-from metis_provision.lab.standin.source import driver_tarball
 from metis_provision.model.artifact import DriverPackage, Payload
 from metis_provision.model.errors import ExitCode, UserError
 from metis_provision.operations import commands
@@ -22,13 +22,7 @@ from metis_provision.packaging.recipe import Format
 
 pytestmark = pytest.mark.container
 
-OLD, NEW = "1.5.6", "1.6.2"
-APT = "DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0"
-# Everything but what changes by itself or is apt's own memory.
-LISTING = (
-    r"find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /tmp -o -path /root -o -path /var/cache "
-    r"-o -path /var/log -o -path /var/lib/apt \) -prune -o -print | LC_ALL=C sort"
-)
+LISTING = listing("/var/lib/apt")
 VENDOR_CONTROL = """\
 Package: metis-dkms
 Version: 1.5.6
@@ -50,18 +44,9 @@ getent group axelera >/dev/null || groupadd axelera
 VENDOR_RULES = "/etc/udev/rules.d/72-axelera.rules"
 
 
-def payload(directory: Path, version: str) -> Payload:
-    path = driver_tarball(directory, version)
-    return Payload("driver", version, str(path), hashlib.sha256(path.read_bytes()).hexdigest())
-
-
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    base = tmp_path_factory.mktemp("packages")
-    return {
-        version: package(Format.DEB, payload(base / "sources", version), base / version).packages[0]
-        for version in (OLD, NEW)
-    }
+    return both_packages(Format.DEB, tmp_path_factory.mktemp("packages"))
 
 
 @pytest.fixture(scope="module", params=list(Release))

@@ -5,43 +5,26 @@ Fedora's own dkms, kernels and sysusers are not there: ``--nodeps``, because rpm
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from driver_packages import APT, NEW, OLD, both_packages, listing
 
 from metis_provision.lab.containers import Container, Release, start_container
-from metis_provision.lab.standin.source import driver_tarball
-from metis_provision.model.artifact import Payload
-from metis_provision.packaging.build import package
 from metis_provision.packaging.recipe import Format
 
 pytestmark = pytest.mark.container
 
-OLD, NEW = "1.5.6", "1.6.2"
-APT = "DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0"
 # A plugin of rpm's gives each scriptlet a mount namespace of its own, which a container without SYS_ADMIN may not make.
 RPM = "rpm --noplugins"
-LISTING = (
-    r"find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /tmp -o -path /root -o -path /var/cache "
-    r"-o -path /var/log -o -path /var/lib/rpm \) -prune -o -print | LC_ALL=C sort"
-)
-
-
-def payload(directory: Path, version: str) -> Payload:
-    path = driver_tarball(directory, version)
-    return Payload("driver", version, str(path), hashlib.sha256(path.read_bytes()).hexdigest())
+LISTING = listing("/var/lib/rpm")
 
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    base = tmp_path_factory.mktemp("rpm")
-    return {
-        version: package(Format.RPM, payload(base / "sources", version), base / version).packages[0]
-        for version in (OLD, NEW)
-    }
+    return both_packages(Format.RPM, tmp_path_factory.mktemp("rpm"))
 
 
 @pytest.fixture(scope="module")

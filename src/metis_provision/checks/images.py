@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from metis_provision.checks.evidence import Evidence
 from metis_provision.checks.outcome import Checks, Outcome, failed, passed, skipped, unknown, warned
@@ -58,13 +58,7 @@ def other_images(evidence: Evidence) -> Iterator[Outcome]:
     if not others:
         yield skipped("no other kernel has an image")
     for image in others:
-        found = {**_held(evidence, image, mark=False), **_held(evidence, image, mark=True)}
-        if None in found.values():
-            yield unknown(f"{image.path} could not be listed", _LIST_IT, subject=image.kernel)
-        elif found and all(found.values()):
-            yield passed(f"{image.path} holds everything and is current.", subject=image.kernel)
-        else:
-            yield warned(about=image.kernel, path=image.path, what=_what_is_missing(found))
+        yield _whole(evidence, image, warned)
 
 
 @checks.answers("METIS-623")
@@ -81,13 +75,7 @@ def next_image(evidence: Evidence) -> Iterator[Outcome]:
     elif (image := _images(evidence).get(kernel.release)) is None:
         yield _no_image(evidence, kernel.release)
     else:
-        found = {**_held(evidence, image, mark=False), **_held(evidence, image, mark=True)}
-        if None in found.values():
-            yield unknown(f"{image.path} could not be listed", _LIST_IT, subject=image.kernel)
-        elif found and all(found.values()):
-            yield passed(f"{image.path} holds everything and is current.", subject=image.kernel)
-        else:
-            yield failed(about=image.kernel, path=image.path, what=_what_is_missing(found))
+        yield _whole(evidence, image, failed)
 
 
 def _nothing_wanted(evidence: Evidence) -> str | None:
@@ -124,6 +112,16 @@ def _contents(evidence: Evidence, image: InitramfsImage) -> Outcome:
     if not found and image.inputs is not None and _held(evidence, image, mark=True):
         return passed(f"This host has nothing to put into {image.path}.")
     return failed(path=image.path, what=_what_is_missing(found))
+
+
+def _whole(evidence: Evidence, image: InitramfsImage, otherwise: Callable[..., Outcome]) -> Outcome:
+    """Whether an image of another kernel than the running one is as it should be; ``otherwise`` if not."""
+    found = {**_held(evidence, image, mark=False), **_held(evidence, image, mark=True)}
+    if None in found.values():
+        return unknown(f"{image.path} could not be listed", _LIST_IT, subject=image.kernel)
+    if found and all(found.values()):
+        return passed(f"{image.path} holds everything and is current.", subject=image.kernel)
+    return otherwise(about=image.kernel, path=image.path, what=_what_is_missing(found))
 
 
 def _held(evidence: Evidence, image: InitramfsImage, *, mark: bool) -> Mapping[str, bool | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import fields
 from typing import Any, ClassVar, TypeVar, cast
 
 from pyinfra.api.exceptions import FactProcessError, FactValueError
@@ -42,6 +43,12 @@ def _names(values: Names) -> tuple[str, ...]:
     if isinstance(values, str):
         return tuple(name for name in values.split(",") if name)
     return tuple(str(value) for value in values)
+
+
+def survey_arguments(request: SurveyRequest) -> dict[str, Any]:
+    """``request`` as the arguments of ``MetisSurvey`` and its kin, in types that pyinfra can compare."""
+    given = {field.name: getattr(request, field.name) for field in fields(request)}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
 
 
 class MetisSurvey(FactBase[Survey]):

@@ -13,6 +13,7 @@ from pyinfra_cli.log import setup_logging
 
 from metis_provision.desired.state import survey_request
 from metis_provision.facts.support import MetisLook, MetisSurveyText
+from metis_provision.facts.survey import survey_arguments
 from metis_provision.fleet.run import Options, connect, connected
 from metis_provision.model.errors import ExitCode, UserError
 from metis_provision.model.settings import Settings, settings_from
@@ -50,18 +51,7 @@ def ask(inventory: Inventory, name: str, options: Options) -> Asked:
 def _answers(host: Host) -> Asked:
     settings = settings_from(host.data.dict(), where=host.name)
     wanted = tuple(section for section in Section if settings.cards or section not in ACTIVE)
-    request = survey_request(settings, wanted)
-    survey = host.get_fact(
-        MetisSurveyText,
-        sections=list(request.sections),
-        paths=list(request.paths),
-        users=list(request.users),
-        groups=list(request.groups),
-        packages=list(request.packages),
-        group=request.group,
-        self_test_model=request.self_test_model,
-        self_test_seconds=request.self_test_seconds,
-    )
+    survey = host.get_fact(MetisSurveyText, **survey_arguments(survey_request(settings, wanted)))
     look = host.get_fact(MetisLook)
     data = host.data.dict()
     hostname, user = (str(data.get(key) or "") for key in _CONNECTION)

@@ -17,6 +17,7 @@ from pyinfra.api.state import State
 from metis_provision.desired.difference import Difference, difference
 from metis_provision.desired.state import desired_state, survey_request
 from metis_provision.facts import MetisSurvey
+from metis_provision.facts.survey import survey_arguments
 from metis_provision.model.artifact import DesiredState
 from metis_provision.model.receipt import Receipt, read_receipt
 from metis_provision.model.settings import Settings
@@ -90,18 +91,7 @@ def forget(host: Host) -> None:
 
 def look(host: Host, request: SurveyRequest) -> Survey:
     """One survey. Raises SurveyFailed where pyinfra would go on with a default."""
-    found = host.get_fact(
-        MetisSurvey,
-        sections=list(request.sections),
-        paths=list(request.paths),
-        users=list(request.users),
-        groups=list(request.groups),
-        packages=list(request.packages),
-        group=request.group,
-        image=request.image,
-        self_test_model=request.self_test_model,
-        self_test_seconds=request.self_test_seconds,
-    )
+    found = host.get_fact(MetisSurvey, **survey_arguments(request))
     if not isinstance(found, Survey):
         raise SurveyFailed("the host could not be surveyed: its answer is shown above")
     return found
