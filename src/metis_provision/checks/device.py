@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from metis_provision.catalog.contract import contract
 from metis_provision.checks.evidence import CannotLook, Evidence
-from metis_provision.checks.outcome import Checks, Outcome, failed, passed, skipped
-from metis_provision.model.settings import RuntimeSource
+from metis_provision.checks.outcome import Checks, Outcome, failed, passed, skipped, unknown, warned
+from metis_provision.model.settings import CLOCKS_MHZ, RuntimeSource
 from metis_provision.model.survey import CommandResult, Section
 from metis_provision.survey.tools import Device, parse_devices, says_busy, trouble
 
@@ -20,7 +21,10 @@ INSTALL_TOOLS = "Install kmod (lsmod) and pciutils (lspci) wherever the runtime 
 HELD_BY_NOBODY = "the tool found the card held by another process, but no holder was seen"
 VERIFY_LATER = "Verify again; if it stays, look for a container that has the card."
 
+READ_DEVICES = "Run axdevice on the host and read what it prints."
+
 NOT_FOUND, TIMED_OUT = 127, 124
+_LEADING_NUMBERS = re.compile(r"v?(\d{1,6}(?:\.\d{1,6})*)", re.ASCII)
 
 
 @checks.answers("METIS-401")
@@ -48,6 +52,69 @@ def firmware_answers(evidence: Evidence) -> Iterator[Outcome]:
         expected=evidence.settings.cards,
         detail=f"; axdevice said: {detail}" if detail else "",
     )
+
+
+@checks.answers("METIS-402")
+def firmware_recent(evidence: Evidence) -> Iterator[Outcome]:
+    """The flashed firmware of every card that answers is no older than the settings ask for."""
+    floor = evidence.settings.min_firmware
+    if floor is None:
+        yield skipped("no oldest firmware is set (metis_min_firmware)")
+        return
+    devices = _answering(evidence)
+    if not devices and evidence.holders:
+        yield skipped(held_by(evidence), brief="busy")
+    elif not devices:
+        raise CannotLook("no card says which firmware it has (METIS-401)", READ_DEVICES)
+    for device in devices:
+        found = _numbers(device.firmware or "")
+        if not found:
+            yield unknown(f"{device.node} does not say which firmware it has", READ_DEVICES, subject=device.node)
+        elif found < _numbers(floor):
+            yield failed(
+                about=device.node,
+                short=f"firmware {device.firmware}",
+                node=device.node,
+                firmware=device.firmware,
+                floor=floor,
+            )
+        else:
+            yield passed(f"{device.node} runs firmware {device.firmware}.", subject=device.node)
+
+
+@checks.answers("METIS-403")
+def clock_as_set(evidence: Evidence) -> Iterator[Outcome]:
+    """Every card that answers runs at the clock that is set, or at its highest."""
+    wanted = evidence.settings.clock_mhz or CLOCKS_MHZ[-1]
+    devices = _answering(evidence)
+    if not devices:
+        yield skipped("no card says its clock (METIS-401)")
+    for device in devices:
+        if device.clock_mhz is None:
+            yield skipped(f"{device.node} does not say its clock", subject=device.node)
+        elif device.clock_mhz < wanted:
+            yield warned(
+                about=device.node,
+                short=f"{device.clock_mhz} MHz",
+                node=device.node,
+                now=device.clock_mhz,
+                wanted=wanted,
+            )
+        else:
+            yield passed(f"{device.node} runs at {device.clock_mhz} MHz.", subject=device.node)
+
+
+def _answering(evidence: Evidence) -> tuple[Device, ...]:
+    """Every device that answers, each once; CannotLook where axdevice was not run although the card is free."""
+    result = evidence.survey.devices if evidence.holders else evidence.devices
+    output = result.output if result is not None else ()
+    return tuple({device.node: device for device in parse_devices(output) if device.responding}.values())
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The leading numbers of a version, such as (1, 2, 0) of v1.2.0-rc2; empty if it has none."""
+    found = _LEADING_NUMBERS.match(version)
+    return tuple(map(int, found[1].split("."))) if found else ()
 
 
 def describe(device: Device) -> str:

@@ -330,6 +330,9 @@ class Settings(BaseModel):
         None, description="Compiled model on the host that the self-test runs."
     )
     self_test_seconds: int = Field(2, ge=1, le=600, description="How long the self-test runs.")
+    min_firmware: Version | None = Field(
+        None, description="Oldest flashed firmware of the card that is accepted, such as 1.4.0; unset, any is."
+    )
     min_fps: float | None = Field(None, gt=0, strict=False, description="Throughput floor of the self-test.")
     when_busy: WhenBusy = Field(
         WhenBusy.SKIP, strict=False, description="A card held by a process: skip what needs it, or fail."

@@ -741,6 +741,27 @@ def _device() -> Iterator[Case]:
     yield Case("METIS-401", "held, but answers", said(DEVICE_LINE, nodes=held), PASS, "1.3.2")
     yield Case("METIS-401", "not run", evidence(devices=None), UNKNOWN, "axdevice was not run")
 
+    def at_least(floor: str, devices: CommandResult | None = HEALTHY.survey.devices, **changes) -> Evidence:
+        return evidence(devices=devices, asked=settings(min_firmware=floor), **changes)
+
+    yield Case("METIS-402", "new enough", at_least("1.3.2"), PASS, "metis-0:1:0 runs firmware 1.3.2")
+    yield Case("METIS-402", "too old", at_least("1.4"), FAIL, "runs firmware 1.3.2, at least 1.4 is asked for")
+    yield Case("METIS-402", "older form", at_least("1.0.1", listed(old)), FAIL, "firmware v1.0.0-a6-15-g9d681b7bcfe9")
+    yield Case("METIS-402", "no floor", HEALTHY, SKIP, "metis_min_firmware")
+    unsaid = listed("Device 0: metis-0:1:0 1GiB")
+    yield Case("METIS-402", "unsaid", at_least("1.4", unsaid), UNKNOWN, "does not say which firmware")
+    yield Case("METIS-402", "silent", at_least("1.4", listed(status=127)), UNKNOWN, "no card says which firmware")
+    yield Case("METIS-402", "held", at_least("1.4", None, nodes=held), SKIP, "by frigate (process 812)")
+    slow = DEVICE_LINE.replace("clock=800MHz", "clock=400MHz")
+    yield Case("METIS-403", "full clock", HEALTHY, PASS, "runs at 800 MHz")
+    yield Case("METIS-403", "lowered", said(slow), WARN, "metis-0:1:0 runs at 400 MHz instead of 800")
+    yield Case(
+        "METIS-403", "lowered on purpose", evidence(devices=listed(slow), asked=settings(clock_mhz=400)), PASS, "400"
+    )
+    yield Case("METIS-403", "unsaid", said("Device 0: metis-0:1:0 1GiB"), SKIP, "does not say its clock")
+    yield Case("METIS-403", "silent", said(status=127), SKIP, "no card says its clock")
+    yield Case("METIS-403", "held", evidence(devices=None, nodes=held), SKIP, "no card says its clock")
+
 
 def _self_test() -> Iterator[Case]:
     ok = "Answer check: ok (12 inferences, 3072 bytes compared)"

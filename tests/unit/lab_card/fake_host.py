@@ -40,7 +40,11 @@ class FakeHost:
         self.far = far
         self.memory = GuestMemory()
         lines = InterruptLines()
-        self.card = MetisCard(PROFILES[profile], self.memory, lines.raise_msi)
+        self.seconds = 0.0
+        self.slept = []
+        self.card = MetisCard(
+            PROFILES[profile], self.memory, lines.raise_msi, clock=lambda: self.seconds, sleep=self.slept.append
+        )
         self.connection = Connection(far, self.card, self.memory, lines)
         self.ram_fd = os.memfd_create("guest")
         os.ftruncate(self.ram_fd, RAM_SIZE)

@@ -6,12 +6,12 @@ import pytest
 
 from metis_provision.catalog.contract import contract
 from metis_provision.lab.card import config_space as cs
-from metis_provision.lab.card.device import BAR_SIZES
+from metis_provision.lab.card.device import REGION_SIZES, bar_sizes
 
 
 @pytest.fixture
 def space():
-    return cs.ConfigSpace(cs.Identity(), BAR_SIZES, link_width=4, link_speed=3, msi_vectors=32)
+    return cs.ConfigSpace(cs.Identity(), bar_sizes(REGION_SIZES), link_width=4, link_speed=3, msi_vectors=32)
 
 
 def word(space, offset):
@@ -30,12 +30,12 @@ def test_identity_is_the_contracts(space):
 
 
 def test_bar_sizes_are_the_contracts(space):
-    for index, size in enumerate(BAR_SIZES):
+    for index, size in enumerate(bar_sizes(REGION_SIZES)):
         space.write(cs.BARS + 4 * index, b"\xff" * 4)
         mask = dword(space, cs.BARS + 4 * index)
         assert (-mask & 0xFFFFFFFF) == size
-    assert BAR_SIZES[0] == contract().card.bar0_size.value
-    assert BAR_SIZES[2] == contract().card.bar2_size.value
+    assert bar_sizes(REGION_SIZES)[0] == contract().card.bar0_size.value
+    assert bar_sizes(REGION_SIZES)[2] == contract().card.bar2_size.value
 
 
 def test_a_bar_keeps_its_address(space):

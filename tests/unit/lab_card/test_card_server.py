@@ -17,7 +17,7 @@ from fake_host import HEADER
 from metis_provision.lab.card import control
 from metis_provision.lab.card.__main__ import main
 from metis_provision.lab.card.control import CardControl
-from metis_provision.lab.card.faults import FAULTS
+from metis_provision.lab.card.faults import BEHAVIOURS
 from metis_provision.lab.card.profiles import PROFILES
 from metis_provision.lab.card.protocol import Command
 from metis_provision.lab.card.server import CardServer
@@ -102,11 +102,11 @@ def test_status_and_faults_over_the_control_socket(card, paths):
     assert card.fault("narrow-link", True) == {"faults": ["narrow-link"]}
     assert card.status()["link_width"] == 1
     assert card.fault("narrow-link", False) == {"faults": []}
-    assert [row["name"] for row in card.faults()] == list(FAULTS)
+    assert card.faults() == list(BEHAVIOURS)
 
 
 def test_a_fault_nobody_knows(card):
-    with pytest.raises(UserError, match=r"card refused: No fault is called 'meltdown'; known are narrow-link"):
+    with pytest.raises(UserError, match=r"card refused: No fault is called 'meltdown'; known are hot-removal"):
         card.fault("meltdown")
 
 

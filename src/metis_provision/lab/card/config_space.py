@@ -9,6 +9,8 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from metis_provision.lab.card.behaviour import Identity
+
 CONFIG_SIZE = 4096
 COMMAND = 0x04
 STATUS = 0x06
@@ -59,13 +61,11 @@ AER_CORRECTABLE_MASKED = 0x00002000  # advisory non-fatal errors start masked
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """The numbers by which a host knows the card."""
+class Enumeration:
+    """What a write to configuration space says of the host: whether it counts the bus or takes the card into use."""
 
-    vendor: int = 0x1F9D
-    device: int = 0x1100
-    revision: int = 0x02
-    class_code: int = 0x120000
+    sizes_windows: bool
+    takes_over: bool
 
 
 class ConfigSpace:
@@ -88,6 +88,7 @@ class ConfigSpace:
         self._data = bytearray(CONFIG_SIZE)
         self._writable = bytearray(CONFIG_SIZE)
         self._clearable = bytearray(CONFIG_SIZE)
+        self._identity = identity
         self._add_header(identity, bar_sizes)
         self._add_express(link_width, link_speed)
         self._add_msi(msi_vectors)
@@ -100,19 +101,24 @@ class ConfigSpace:
         struct.pack_into(layout, self._clearable, offset, clearable)
 
     def _add_header(self, identity: Identity, bar_sizes: Sequence[int]) -> None:
-        self._set(0x00, "<H", identity.vendor)
-        self._set(0x02, "<H", identity.device)
+        self._identify(identity)
         self._set(COMMAND, "<H", 0, writable=COMMAND_WRITABLE)
         self._set(STATUS, "<H", STATUS_CAPABILITY_LIST, clearable=STATUS_CLEARABLE)
-        self._set(0x08, "<I", identity.class_code << 8 | identity.revision)
         self._set(0x0C, "<B", 0, writable=0xFF)
-        for index, size in enumerate(bar_sizes):
-            self._set(BARS + 4 * index, "<I", 0, writable=-size & 0xFFFFFFFF if size else 0)
-        self._set(0x2C, "<H", identity.vendor)
-        self._set(0x2E, "<H", identity.device)
+        self._lay_out_bars(bar_sizes)
         self._set(CAPABILITIES, "<B", EXPRESS)
         self._set(INTERRUPT_LINE, "<B", 0, writable=0xFF)
         self._set(INTERRUPT_PIN, "<B", 1)
+
+    def _identify(self, identity: Identity) -> None:
+        for vendor, device in ((0x00, 0x02), (0x2C, 0x2E)):
+            self._set(vendor, "<H", identity.vendor)
+            self._set(device, "<H", identity.device)
+        self._set(0x08, "<I", identity.class_code << 8 | identity.revision)
+
+    def _lay_out_bars(self, bar_sizes: Sequence[int]) -> None:
+        for index, size in enumerate(bar_sizes):
+            self._set(BARS + 4 * index, "<I", 0, writable=-size & 0xFFFFFFFF if size else 0)
 
     def _add_express(self, width: int, speed: int) -> None:
         endpoint_version_2 = 0x0002
@@ -156,8 +162,27 @@ class ConfigSpace:
             self._data[index] = (kept & ~writable | value & writable) & 0xFF
 
     def reset(self) -> None:
-        """Return to the state after power-on."""
+        """Return to the state after power-on, under the same identity."""
+        identity = self._identity
         self._data[:] = self._power_on
+        self.identify(identity)
+
+    def identify(self, identity: Identity) -> None:
+        """Show other numbers from now on."""
+        self._identity = identity
+        self._identify(identity)
+
+    def resize(self, bar_sizes: Sequence[int]) -> None:
+        """Take BARs of other sizes, without addresses."""
+        self._lay_out_bars(bar_sizes)
+
+    @staticmethod
+    def enumeration(offset: int, data: bytes) -> Enumeration:
+        """Return what a write says of the host."""
+        ones = int.from_bytes(data, "little") == (1 << 8 * len(data)) - 1
+        command = COMMAND - offset
+        masters = 0 <= command < len(data) and bool(data[command] & COMMAND_MASTER)
+        return Enumeration(sizes_windows=offset == BARS and len(data) == 4 and ones, takes_over=masters)
 
     def train_link(self, width: int, speed: int) -> None:
         """Report a link of ``width`` lanes at a PCI Express generation in LnkSta."""

@@ -9,7 +9,7 @@ import os
 import socket
 
 from metis_provision.lab.card import protocol
-from metis_provision.lab.card.device import REGION_SIZES, AccessError, MetisCard
+from metis_provision.lab.card.device import AccessError, MetisCard
 from metis_provision.lab.card.memory import GuestMemory, MapError
 from metis_provision.lab.card.protocol import Header, Interrupts, IrqSet, ProtocolError, Request
 from metis_provision.lab.card.registers import MSI_VECTORS
@@ -199,7 +199,7 @@ class Connection:
             case protocol.Reset():
                 self._card.reset()
             case _:
-                return _describe(request)
+                return self._describe(request)
         return b""
 
     def _map(self, request: protocol.DmaMap) -> None:
@@ -235,14 +235,13 @@ class Connection:
             os.close(descriptor)
         self._descriptors = []
 
-
-def _describe(request: Request) -> bytes:
-    """Return what the device, a region or a kind of interrupts is."""
-    match request:
-        case protocol.GetRegionInfo(index) if index < protocol.REGION_COUNT:
-            return protocol.region_info_payload(index, REGION_SIZES.get(index, 0))
-        case protocol.GetIrqInfo(index) if index < protocol.INTERRUPT_COUNT:
-            return protocol.irq_info_payload(index, INTERRUPTS.get(Interrupts(index), 0))
-        case protocol.GetInfo():
-            return protocol.info_payload()
-    raise ProtocolError(f"nothing is known of {request}")
+    def _describe(self, request: Request) -> bytes:
+        """Return what the device, a region or a kind of interrupts is."""
+        match request:
+            case protocol.GetRegionInfo(index) if index < protocol.REGION_COUNT:
+                return protocol.region_info_payload(index, self._card.region_sizes.get(index, 0))
+            case protocol.GetIrqInfo(index) if index < protocol.INTERRUPT_COUNT:
+                return protocol.irq_info_payload(index, INTERRUPTS.get(Interrupts(index), 0))
+            case protocol.GetInfo():
+                return protocol.info_payload()
+        raise ProtocolError(f"nothing is known of {request}")

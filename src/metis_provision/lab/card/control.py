@@ -11,7 +11,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metis_provision.lab.card.faults import FAULTS
+from metis_provision.lab.card.faults import BEHAVIOURS
 from metis_provision.model.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,21 +44,15 @@ def _parse(line: bytes) -> object:
 def _carry_out(card: MetisCard, request: object, *, connected: bool) -> dict[str, object]:
     match request:
         case {"fault": str(name), "on": bool(on), **rest} if not rest:
-            if name not in FAULTS:
-                raise _Refusal(f"No fault is called {name!r}; known are {', '.join(FAULTS)}.")
+            if name not in BEHAVIOURS:
+                raise _Refusal(f"No fault is called {name!r}; known are {', '.join(BEHAVIOURS)}.")
             card.set_fault(name, on)
             return {"faults": sorted(card.faults)}
         case {"status": True, **rest} if not rest:
             return {"connected": connected, **card.status()}
         case {"faults": True, **rest} if not rest:
-            return {"table": [describe(name) for name in FAULTS]}
+            return {"known": list(BEHAVIOURS)}
     raise _Refusal('The request is none of {"status": true}, {"faults": true}, {"fault": NAME, "on": true}.')
-
-
-def describe(name: str) -> dict[str, str]:
-    """Return one row of the fault table as text; KeyError for an unknown name."""
-    fault = FAULTS[name]
-    return {"name": fault.name, "description": fault.description, "visible": fault.visible}
 
 
 class CardControl:
@@ -77,10 +71,10 @@ class CardControl:
         """Return the card's state; UserError if it is not there."""
         return self._ask({"status": True})
 
-    def faults(self) -> list[dict[str, str]]:
-        """Return the table of faults the running card knows."""
-        table: list[dict[str, str]] = self._ask({"faults": True})["table"]
-        return table
+    def faults(self) -> list[str]:
+        """Return the names of the faults the running card knows."""
+        known: list[str] = self._ask({"faults": True})["known"]
+        return known
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         try:

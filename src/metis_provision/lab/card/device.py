@@ -9,22 +9,23 @@ import errno
 import mmap
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
 from metis_provision.lab.card import registers as reg
+from metis_provision.lab.card.behaviour import HEALTHY, METIS, Interrupts
 from metis_provision.lab.card.compute import Matrix, matrix, multiply
-from metis_provision.lab.card.config_space import ConfigSpace, Identity
-from metis_provision.lab.card.faults import Behaviour, behaviour_under
+from metis_provision.lab.card.config_space import LNKSTA, ConfigSpace
+from metis_provision.lab.card.faults import behaviour_under
 from metis_provision.lab.card.memory import DmaError
 from metis_provision.lab.card.profiles import ANY_PORT, Port, Profile
 from metis_provision.lab.card.registers import Bar0, Opcode, State, Status
+from metis_provision.lab.card.thermal import Heat
 
 REGION_BAR0 = 0
 REGION_BAR2 = 2
 REGION_CONFIG = 7
-BAR_SIZES = (reg.BAR0_SIZE, 0, reg.BAR2_SIZE, 0, 0, 0)
 REGION_SIZES = {REGION_BAR0: reg.BAR0_SIZE, REGION_BAR2: reg.BAR2_SIZE, REGION_CONFIG: 0x1000}
 
 VECTOR_OF: dict[int, int] = {
@@ -118,26 +119,50 @@ class MetisCard:
     """A card: configuration space, two BARs, one job at a time."""
 
     def __init__(
-        self, profile: Profile, memory: Memory, interrupt: Callable[[int], None], port: Port = ANY_PORT
+        self,
+        profile: Profile,
+        memory: Memory,
+        interrupt: Callable[[int], None],
+        port: Port = ANY_PORT,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Power the card on below ``port``; ``interrupt`` raises one MSI vector."""
+        """Power the card on below ``port``; ``interrupt`` raises one MSI vector; ``clock`` counts seconds."""
         self.profile = profile
         self.port = port
         self.counters = Counters()
+        self.heat = Heat(profile.temperatures, clock)
+        self.region_sizes = REGION_SIZES
         self.config = ConfigSpace(
-            Identity(),
-            BAR_SIZES,
+            METIS,
+            bar_sizes(REGION_SIZES),
             link_width=profile.link_width,
             link_speed=profile.link_speed,
             msi_vectors=reg.MSI_VECTORS,
         )
         self._memory = memory
         self._interrupt = interrupt
+        self._sleep = sleep
         self._faults: frozenset[str] = frozenset()
-        self._behaviour = Behaviour()
+        self._behaviour = HEALTHY
         self._bar0 = bytearray(reg.BAR0_SIZE)
         # Anonymous memory: the 32 MiB cost nothing until they are touched.
         self._bar2 = mmap.mmap(-1, reg.BAR2_SIZE)
+        self._power_up()
+
+    def power_on(self) -> None:
+        """Take the power away and bring it back: the card is cold, in reset, and may have windows of another size."""
+        self.counters.resets += 1
+        self._power_up()
+
+    def _power_up(self) -> None:
+        self.heat.cool_down()
+        window = self._behaviour.window_mib << 20
+        self.region_sizes = {**REGION_SIZES, REGION_BAR2: window}
+        self.config.resize(bar_sizes(self.region_sizes))
+        # QEMU reads the whole configuration space before the guest's first reset and needs a card there.
+        self._hides = False
         self._start()
 
     def _start(self) -> None:
@@ -152,11 +177,14 @@ class MetisCard:
         self._throttled = False
         self._state = State.IDLE
         self._rung = False
-        self._follow_faults()
+        self._rescans = 0
+        self._in_use = False
+        self._show_behaviour()
 
     def reset(self) -> None:
         """Do what a bus reset does; faults stay, they are outside the card's power."""
         self.counters.resets += 1
+        self._hides = True
         self._start()
 
     @property
@@ -167,13 +195,37 @@ class MetisCard:
     def set_fault(self, name: str, on: bool) -> None:
         """Switch a fault; KeyError for one that is not in the table."""
         behaviour_under({name})
+        before = self._behaviour
         self._faults = self._faults | {name} if on else self._faults - {name}
-        self._follow_faults()
-
-    def _follow_faults(self) -> None:
         self._behaviour = behaviour_under(self._faults)
-        width = min(self._behaviour.link_width or self.profile.link_width, self.profile.link_width, self.port.lanes)
-        self.config.train_link(width, min(self.profile.link_speed, self.port.generation))
+        self._hides = True
+        if self._behaviour.deaf_rescans != before.deaf_rescans:
+            self._rescans = 0
+        if self._behaviour.present and not before.present:
+            self.power_on()
+        self._show_behaviour()
+
+    def _show_behaviour(self) -> None:
+        """Make what a host sees without asking the card's firmware follow the faults."""
+        self.config.identify(self._behaviour.identity)
+        self.heat.climb_to(self._behaviour.heats_to)
+        self._link_is_up = True
+        self._train()
+
+    def _train(self) -> None:
+        able_width = min(self.profile.link_width, self.port.lanes)
+        able_speed = min(self.profile.link_speed, self.port.generation)
+        width = min(self._behaviour.link_width or able_width, able_width)
+        speed = min(self._behaviour.link_speed or able_speed, able_speed)
+        self.config.train_link(*((width, speed) if self._link_is_up else (1, 1)))
+
+    @property
+    def _is_there(self) -> bool:
+        return not self._hides or (self._behaviour.present and not self.heat.shut_down)
+
+    @property
+    def _is_deaf(self) -> bool:
+        return not self._behaviour.answers or self._rescans < self._behaviour.deaf_rescans or not self._is_there
 
     def status(self) -> dict[str, object]:
         """Return what the control socket reports, ready for JSON."""
@@ -185,7 +237,10 @@ class MetisCard:
             "link_speed": self.config.link_speed,
             "bus_master": self.config.bus_master,
             "host_announced": self._host_buffer() is not None,
-            "clock_mhz": self._clock_mhz,
+            "shut_down": self.heat.shut_down,
+            "temperatures": self.heat.temperatures,
+            "rescans": self._rescans,
+            "clock_mhz": self.heat.clock_mhz(self._clock_mhz),
             "mvm_percent": self._mvm(),
             "throttle": None if self._throttle is None else asdict(self._throttle),
             "counters": asdict(self.counters),
@@ -193,11 +248,11 @@ class MetisCard:
 
     def read(self, region: int, offset: int, count: int) -> bytes:
         """Return bytes of a region; AccessError outside of it."""
-        _check(region, offset, count)
-        if region == REGION_CONFIG:
-            return self.config.read(offset, count)
-        if not self._behaviour.answers:
+        self._check(region, offset, count)
+        if not self._is_there or (region != REGION_CONFIG and self._is_deaf):
             return b"\xff" * count
+        if region == REGION_CONFIG:
+            return self._read_config(offset, count)
         if region == REGION_BAR0:
             return self._read_registers(offset, count)
         if not self._behaviour.firmware and offset < reg.SHARED_SIZE:
@@ -207,10 +262,12 @@ class MetisCard:
 
     def write(self, region: int, offset: int, data: bytes) -> None:
         """Store to a region; AccessError outside of it. A job that this starts waits for ``work``."""
-        _check(region, offset, len(data))
+        self._check(region, offset, len(data))
+        if not self._is_there:
+            return
         if region == REGION_CONFIG:
-            self.config.write(offset, data)
-        elif not self._behaviour.answers:
+            self._write_config(offset, data)
+        elif self._is_deaf:
             return
         elif region == REGION_BAR2:
             self._bar2[offset : offset + len(data)] = data
@@ -218,6 +275,29 @@ class MetisCard:
             self._write_register(offset, data)
         else:
             self._bar0[offset : offset + len(data)] = data
+
+    def _check(self, region: int, offset: int, count: int) -> None:
+        size = self.region_sizes.get(region)
+        if size is None:
+            raise AccessError(f"the card has no region {region}")
+        if offset + count > size:
+            raise AccessError(f"{count} bytes at {offset:#x} leave region {region}")
+
+    def _read_config(self, offset: int, count: int) -> bytes:
+        content = self.config.read(offset, count)
+        if self._behaviour.link_flaps and offset <= LNKSTA < offset + count:
+            self._link_is_up = not self._link_is_up
+            self._train()
+        return content
+
+    def _write_config(self, offset: int, data: bytes) -> None:
+        """Store, and notice a host that counts its bus anew after a driver has had the card."""
+        seen = self.config.enumeration(offset, data)
+        if seen.sizes_windows and self._in_use:
+            self._rescans += 1
+            self._in_use = False
+        self._in_use = self._in_use or seen.takes_over
+        self.config.write(offset, data)
 
     def _read_registers(self, offset: int, count: int) -> bytes:
         values = bytearray(self._bar0)
@@ -227,7 +307,7 @@ class MetisCard:
         return bytes(values[offset : offset + count])
 
     def _registers(self) -> dict[Bar0, int]:
-        major, minor, patch = self.profile.firmware
+        major, minor, patch = self._behaviour.firmware_version or self.profile.firmware
         board_major, board_minor = self.profile.board_controller
         temperatures = (Bar0.TEMP_BOARD, Bar0.TEMP_CORE0, Bar0.TEMP_CORE1, Bar0.TEMP_CORE2, Bar0.TEMP_CORE3)
         return {
@@ -237,11 +317,11 @@ class MetisCard:
             Bar0.BOARD_CONTROLLER: board_major << 8 | board_minor,
             Bar0.MEMORY_MIB: self.profile.memory_mib,
             Bar0.BOARD: self.profile.board,
-            Bar0.CLOCK_MHZ: self._clock_mhz,
+            Bar0.CLOCK_MHZ: self.heat.clock_mhz(self._clock_mhz),
             Bar0.MVM_PERCENT: self._mvm(),
             Bar0.SW_THROTTLE: 0 if self._throttle is None else self._throttle.packed,
             Bar0.STATE: self._state,
-            **dict(zip(temperatures, self.profile.temperatures, strict=True)),
+            **dict(zip(temperatures, self.heat.temperatures, strict=True)),
         }
 
     def _write_register(self, offset: int, data: bytes) -> None:
@@ -293,8 +373,13 @@ class MetisCard:
         self._store(host + reg.COMPLETION + 4, done[4:])
         self._store(host + reg.COMPLETION, done[:4])
         self._state = State.IDLE
-        self.counters.interrupts += 1
-        self._interrupt(VECTOR_OF.get(job.opcode, reg.VECTOR_KERNEL))
+        self._raise(VECTOR_OF.get(job.opcode, reg.VECTOR_KERNEL))
+
+    def _raise(self, vector: int) -> None:
+        arriving = self._behaviour.interrupts
+        if arriving is Interrupts.ALL or (arriving is Interrupts.FIRST and vector == 0):
+            self.counters.interrupts += 1
+            self._interrupt(vector)
 
     def _carry_out(self, job: Job) -> Status:
         match job.opcode:
@@ -316,10 +401,11 @@ class MetisCard:
 
     def _mvm(self) -> int:
         """MVM in percent as it is now: what was set, or less while throttling holds the card."""
+        limit = self.heat.mvm_percent(self._mvm_percent)
         if self._throttle is None:
-            return self._mvm_percent
-        self._throttled = self._throttle.holds(max(self.profile.temperatures), self._throttled)
-        return min(self._mvm_percent, self._throttle.percent) if self._throttled else self._mvm_percent
+            return limit
+        self._throttled = self._throttle.holds(max(self.heat.temperatures), self._throttled)
+        return min(limit, self._throttle.percent) if self._throttled else limit
 
     def _load(self, job: Job) -> Status:
         limit = range(1, reg.MAX_DIMENSION + 1)
@@ -336,7 +422,10 @@ class MetisCard:
         shape = (len(self._weights), len(self._weights[0]))
         if (job.rows, job.cols) != shape or not 1 <= job.cores <= reg.CORES:
             return Status.BAD_SHAPE
+        started = time.perf_counter()
         answer = multiply(self._weights, self._fetch(job.input, job.cols))
+        taken = time.perf_counter() - started
+        self._sleep(self._behaviour.product_seconds + taken * (self.heat.slowdown - 1))
         self._store(job.output, answer if self._behaviour.right_answers else one_byte_wrong(answer))
         self.counters.products += 1
         return Status.OK
@@ -391,9 +480,6 @@ def one_byte_wrong(answer: bytes) -> bytes:
     return answer[:middle] + bytes([answer[middle] ^ 0x01]) + answer[middle + 1 :]
 
 
-def _check(region: int, offset: int, count: int) -> None:
-    size = REGION_SIZES.get(region)
-    if size is None:
-        raise AccessError(f"the card has no region {region}")
-    if offset + count > size:
-        raise AccessError(f"{count} bytes at {offset:#x} leave region {region}")
+def bar_sizes(regions: Mapping[int, int]) -> tuple[int, ...]:
+    """Return the sizes of six BARs; those of regions the card does not have are 0."""
+    return tuple(regions.get(bar, 0) for bar in range(6))

@@ -157,7 +157,7 @@ class CardServer:
             return
         stream.setblocking(False)
         # A card that is plugged in again has lost its power in between.
-        self.card.reset()
+        self.card.power_on()
         client = Connection(stream, self.card, self._memory, self._lines)
         self._client = client
         # One host at a time: the next one waits in the queue of the listening socket.
