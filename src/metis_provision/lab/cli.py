@@ -26,10 +26,14 @@ from metis_provision.lab.container_hosts import (
     up_container,
 )
 from metis_provision.lab.container_images import Init, Release
+from metis_provision.lab.fleet.cli import fleet_report, inventory_command, net_command
+from metis_provision.lab.fleet.hosts import FleetWish, fleet_of, has_fleet, load_fleet, up_fleet
+from metis_provision.lab.fleet.plan import MOST_HOSTS
 from metis_provision.lab.lifecycle import DEFAULT_NAME, Wish, down, up
 from metis_provision.lab.machine import Machine
 from metis_provision.lab.places import names
 from metis_provision.lab.qemu import Acceleration
+from metis_provision.lab.ssh import SshTarget
 from metis_provision.lab.standin.vendor import Way, offer, served
 from metis_provision.lab.topology import DEFAULT_CARD, MOST_CARDS, Layout, lay_out
 from metis_provision.model.errors import UserError
@@ -89,26 +93,39 @@ def lab() -> None:
     show_default=True,
     help="Init system of a container.",
 )
+@click.option(
+    "--hosts",
+    type=click.IntRange(1, MOST_HOSTS),
+    help="A fleet of so many small hosts, NAME-1, NAME-2, ..., each with an address and an sshd of its own.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the host as JSON.")
 @click.pass_context
 def up_command(context: click.Context, /, name: str, kind: str, as_json: bool, **wishes: Any) -> None:  # noqa: ANN401
-    """Bring a machine or a container up and wait until it answers."""
+    """Bring a machine, a container or a fleet up and wait until it answers."""
+    kind = "fleet" if wishes["hosts"] else kind
     _refuse_what_says_nothing(context, kind)
-    host = _container(name, wishes) if kind == "container" else _machine(name, wishes)
+    host = {"container": _container, "machine": _machine, "fleet": _fleet}[kind](name, wishes)
     if as_json:
         click.echo(json.dumps(host, indent=2))
     else:
-        click.echo(f"{name} is up: metis-provision lab ssh {name}")
+        one = f"{name}-1" if kind == "fleet" else name
+        click.echo(f"{name} is up: metis-provision lab ssh {one}")
 
 
 _OF_CONTAINERS = frozenset({"release", "init"})
-_OF_BOTH = frozenset({"name", "kind", "as_json"})
+_OF_FLEETS = frozenset({"hosts"})
+_OF_ALL = frozenset({"name", "as_json"})
 
 
 def _refuse_what_says_nothing(context: click.Context, kind: str) -> None:
+    says_something = {
+        "machine": frozenset(context.params) - _OF_CONTAINERS - _OF_FLEETS,
+        "container": _OF_CONTAINERS | {"kind"},
+        "fleet": _OF_FLEETS,
+    }[kind]
     for option in context.params:
         given = context.get_parameter_source(option) is not ParameterSource.DEFAULT
-        if given and option not in _OF_BOTH and (option in _OF_CONTAINERS) != (kind == "container"):
+        if given and option not in _OF_ALL | says_something:
             raise UserError(f"--{option.replace('_', '-')} says nothing about a {kind}: leave it out.")
 
 
@@ -129,6 +146,14 @@ def _machine(name: str, wishes: dict[str, Any]) -> Report:
 def _container(name: str, wishes: dict[str, Any]) -> Report:
     wish = ContainerWish(name=name, release=Release(wishes["release"]), init=Init(wishes["init"]))
     return container_report(up_container(wish))
+
+
+def _fleet(name: str, wishes: dict[str, Any]) -> Report:
+    return fleet_report(up_fleet(FleetWish(name=name, count=wishes["hosts"])))
+
+
+lab.add_command(net_command)
+lab.add_command(inventory_command)
 
 
 @lab.command("vendor", epilog="Example: metis-provision lab vendor --out vendor --way pip --serve 8099")
@@ -166,7 +191,7 @@ def vendor_command(out: Path, ways: tuple[str, ...], serve: int, build_only: boo
 @click.option("--name", "wanted", multiple=True, help="Host to take down; may be given several times.")
 @click.option("--all", "everything", is_flag=True, help="Take all of them down.")
 def down_command(wanted: tuple[str, ...], everything: bool) -> None:
-    """Take machines and containers down and remove everything that belongs to them."""
+    """Take machines, containers and fleets down and remove everything that belongs to them."""
     if bool(wanted) == everything:
         raise UserError("Say which machine: --name NAME or --all.")
     for name in names() if everything else wanted:
@@ -177,7 +202,7 @@ def down_command(wanted: tuple[str, ...], everything: bool) -> None:
 @lab.command("list", epilog="Example: metis-provision lab list --json")
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 def list_command(as_json: bool) -> None:
-    """Show all machines and containers and what has become of them."""
+    """Show all machines, containers and fleets and what has become of them."""
     reports = [report_by_name(name) for name in names()]
     if as_json:
         click.echo(json.dumps(reports, indent=2))
@@ -185,10 +210,10 @@ def list_command(as_json: bool) -> None:
     if not reports:
         click.echo("No machine: metis-provision lab up", err=True)
         return
-    table = Table("name", "kind", "condition", "ssh port", "cards")
+    table = Table("name", "kind", "condition", "ssh", "cards")
     for row in reports:
-        cells = (row.get(key, "-") for key in ("name", "kind", "condition", "ssh_port"))
-        table.add_row(*map(str, cells), _cards_words(row))
+        cells = (row.get(key, "-") for key in ("name", "kind", "condition"))
+        table.add_row(*map(str, cells), _ssh_words(row), _cards_words(row))
     Console().print(table)
 
 
@@ -200,11 +225,23 @@ def list_command(as_json: bool) -> None:
 @click.argument("name")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def ssh_command(name: str, command: tuple[str, ...]) -> None:
-    """Log in to a machine or a container, or run a command on it."""
-    target = (load_container(name) if has_container(name) else machines.load(name)).ssh
-    words = target.command(*command)
+    """Log in to a machine, a container or a host of a fleet, or run a command on it."""
+    words = _target(name).command(*command)
     sys.stdout.flush()
     os.execvp(words[0], words)  # noqa: S606
+
+
+def _target(name: str) -> SshTarget:
+    if (fleet := fleet_of(name)) is not None:
+        return fleet.host(name).ssh
+    return (load_container(name) if has_container(name) else machines.load(name)).ssh
+
+
+def _ssh_words(row: Report) -> str:
+    hosts = row.get("hosts")
+    if not isinstance(hosts, list):
+        return str(row.get("ssh_port", "-"))
+    return f"{hosts[0]['address']} to {hosts[-1]['address']}" if hosts else "-"
 
 
 def _cards_words(row: Report) -> str:
@@ -246,6 +283,8 @@ def report_by_name(name: str) -> Report:
     try:
         if has_container(name):
             return container_report(load_container(name))
+        if has_fleet(name):
+            return fleet_report(load_fleet(name))
         if not machines.has_state(name):
             return {"name": name, "condition": machines.unfinished(name).value}
         return report(machines.load(name))

@@ -18,6 +18,7 @@ from metis_provision.lab.containers import (
     remove_containers,
     start_named,
 )
+from metis_provision.lab.fleet.hosts import refuse_fleet_host
 from metis_provision.lab.paths import state_dir
 from metis_provision.lab.places import check_name, empty, held, names
 from metis_provision.lab.podman import podman
@@ -83,6 +84,7 @@ class ContainerHost(BaseModel):
 def up_container(wish: ContainerWish) -> ContainerHost:
     """Start a container and return it once its sshd answers; UserError saying what is missing or went wrong."""
     check_name(wish.name)
+    refuse_fleet_host(wish.name)
     require(missing_container_requirements())
     (state_dir() / wish.name).mkdir(parents=True, mode=0o700, exist_ok=True)
     with held(wish.name) as directory:

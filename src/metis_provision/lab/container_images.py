@@ -84,20 +84,27 @@ def container_recipe(
     }
 
 
-def container_image(release: Release, init: Init = Init.SYSTEMD) -> str:
-    """Return the name of the image in podman's store, built and imported if need be."""
+def container_archive(release: Release, init: Init = Init.SYSTEMD) -> Path:
+    """Return the root of such a container as a tar in the cache, built if need be."""
     setup = read_apt_setup()
     certificates = {path.name: path.read_text() for path in local_certificates()}
     recipe = container_recipe(release, setup, certificates, init)
     entry = obtain(
         "containers", recipe, lambda directory: _build(directory, release, init, setup, certificates), max_age=MAX_AGE
     )
+    return entry / "root.tar"
+
+
+def container_image(release: Release, init: Init = Init.SYSTEMD) -> str:
+    """Return the name of the image in podman's store, built and imported if need be."""
+    archive = container_archive(release, init)
+    entry = archive.parent
     kind = release.value if init is Init.SYSTEMD else f"{init}-{release}"
     # An entry that was made again has the same key and another moment.
     image = f"{IMAGE_NAME}:{kind}-{entry.name}-{int((entry / 'made').stat().st_mtime)}"
     if podman("image", "exists", image).returncode == 0:
         return image
-    result = podman("import", "--change", 'CMD ["/sbin/init"]', str(entry / "root.tar"), image)
+    result = podman("import", "--change", 'CMD ["/sbin/init"]', str(archive), image)
     if result.returncode:
         raise UserError(f"podman cannot import the {release} image: {last_line(result)}", ExitCode.FAILED)
     _forget_predecessors(kind, image)

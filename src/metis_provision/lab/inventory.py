@@ -1,4 +1,4 @@
-"""The running machines and containers as a pyinfra inventory."""
+"""The running machines, containers and fleets as a pyinfra inventory."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 from metis_provision.lab import machine as machines
 from metis_provision.lab.container_hosts import Condition as ContainerCondition
 from metis_provision.lab.container_hosts import ContainerHost, has_container, load_container
+from metis_provision.lab.fleet.hosts import Condition as FleetCondition
+from metis_provision.lab.fleet.hosts import Fleet, has_fleet, load_fleet
 from metis_provision.lab.machine import Condition, Machine
 from metis_provision.lab.places import names
 from metis_provision.lab.standin.source import MODEL_PATH
@@ -17,22 +19,31 @@ from metis_provision.model.errors import UserError
 
 CONTAINERS_VARIABLE = "METIS_CONTAINERS"
 WITHOUT_A_CARD: dict[str, Any] = {"metis_cards": 0, "metis_driver": "none"}
-"""A container carries the files of a host and has no kernel or card of its own."""
+"""Containers and the hosts of a fleet carry the files of a host and have no kernel or card of their own."""
 
 
 def lab_hosts() -> list[tuple[str, dict[str, Any]]]:
-    """Return (name, host data) for each machine and container that runs; UserError if none does."""
+    """Return (name, host data) for each host that runs; UserError if none does."""
     hosts = list(_running())
     if not hosts:
         raise UserError("No lab machine is running: metis-provision lab up")
     return hosts
 
 
+def fleet_hosts(fleet: Fleet) -> list[tuple[str, dict[str, Any]]]:
+    """Return (name, host data) for each host of a fleet, cut off or not: hosts that are gone are unreachable."""
+    return [(host.name, host.ssh.pyinfra_data() | WITHOUT_A_CARD) for host in fleet.hosts]
+
+
 def _running() -> Iterator[tuple[str, dict[str, Any]]]:
     """One that is being made has no state that could be read yet, and is nobody's business but its maker's."""
     for name in names():
         with suppress(UserError):
-            if not has_container(name) and (machine := machines.load(name)).condition() is Condition.RUNNING:
+            if has_fleet(name):
+                fleet = load_fleet(name)
+                if fleet.condition() in (FleetCondition.RUNNING, FleetCondition.HOSTS_ENDED):
+                    yield from fleet_hosts(fleet)
+            elif not has_container(name) and (machine := machines.load(name)).condition() is Condition.RUNNING:
                 yield name, host_data(machine)
     for container in _running_containers():
         yield container.name, container.ssh.pyinfra_data() | WITHOUT_A_CARD

@@ -14,6 +14,7 @@ from pathlib import Path
 from metis_provision.controller.locking import locked
 from metis_provision.lab import machine as machines
 from metis_provision.lab.container_hosts import end_container, has_container
+from metis_provision.lab.fleet.hosts import end_fleet, has_fleet, refuse_fleet_host, refuse_part
 from metis_provision.lab.image import guest_image
 from metis_provision.lab.machine import Condition, Machine
 from metis_provision.lab.paths import require_socket_path, state_dir
@@ -69,6 +70,7 @@ def up(wish: Wish) -> Machine:
 
 def _check(wish: Wish) -> None:
     check_name(wish.name)
+    refuse_fleet_host(wish.name)
     require(missing_requirements())
     check_driver(wish.driver, wish.driver_version)
     # The longest of the socket names.
@@ -78,6 +80,8 @@ def _check(wish: Wish) -> None:
 def _refuse_running(name: str) -> None:
     if has_container(name):
         raise UserError(f"{name} is a container: metis-provision lab down --name {name}")
+    if has_fleet(name):
+        raise UserError(f"{name} is a fleet: metis-provision lab down --name {name}")
     if machines.has_state(name) and machines.load(name).condition() is Condition.RUNNING:
         raise UserError(f"Machine {name} is running already: metis-provision lab down --name {name}")
 
@@ -178,11 +182,14 @@ def rewire(machine: Machine, topology: Topology) -> Machine:
 
 
 def down(name: str) -> None:
-    """End a machine or a container and remove all that belongs to it; UserError if there is no such host."""
+    """End a machine, a container or a fleet and remove all that belongs to it; UserError if there is none."""
     if name not in names():
+        refuse_part(name)
         machines.load(name)
     with held(name):
         directory = state_dir() / name
+        # A fleet's wire goes after its hosts.
+        end_fleet(name)
         _end_processes(directory)
         end_container(name)
         shutil.rmtree(directory)

@@ -1,0 +1,107 @@
+"""Processes in namespaces of their own: ended together, and found again when nobody wrote down who they are."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from metis_provision.lab.process import ProcessRecord
+from metis_provision.model.errors import ExitCode, UserError
+
+END_SECONDS = 30.0
+"""Patience with processes that were killed; a busy machine takes its time to clear a hundred of them away."""
+
+
+def kill_hosts(records: Iterable[ProcessRecord]) -> None:
+    """Kill each host by the process that keeps its namespaces, and return when its first process is gone, too.
+
+    That one goes last: the kernel first ends whatever else is in its PID namespace.
+    """
+    with ExitStack() as stack:
+        handles = [handle for record in records for handle in _handles(stack, record)]
+        for handle in handles:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+        _wait(handles)
+
+
+def _handles(stack: ExitStack, record: ProcessRecord) -> Iterator[int]:
+    """Open the process and its children; only after opening it is known whose number it was."""
+    try:
+        keeper = _open(stack, record.pid)
+        if not record.is_alive():
+            return
+        yield keeper
+        for child in Path(f"/proc/{record.pid}/task/{record.pid}/children").read_text().split():
+            yield _open(stack, int(child))
+    except (ProcessLookupError, FileNotFoundError):
+        return
+
+
+def _open(stack: ExitStack, pid: int) -> int:
+    handle = os.pidfd_open(pid)
+    stack.callback(os.close, handle)
+    return handle
+
+
+def _wait(handles: list[int]) -> None:
+    deadline = time.monotonic() + END_SECONDS
+    for handle in handles:
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            raise UserError(f"A process of the fleet did not end within {END_SECONDS:.0f} s.", ExitCode.FAILED)
+
+
+def kill_strays(directory: Path) -> None:
+    """Kill every process that sees an overlay whose changes are below ``directory``: no record says that it is there.
+
+    Such an overlay is mounted in the namespaces of a fleet's hosts and nowhere else.
+    """
+    deadline = time.monotonic() + END_SECONDS
+    while strays := list(_strays(directory)):
+        for pid in strays:
+            with suppress(ProcessLookupError), ExitStack() as stack:
+                handle = _open(stack, pid)
+                if _sees(pid, directory):
+                    signal.pidfd_send_signal(handle, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            raise UserError(f"Processes of the fleet in {directory} did not end: {strays}.", ExitCode.FAILED)
+        time.sleep(0.05)
+
+
+def _strays(directory: Path) -> Iterator[int]:
+    own = Path("/proc/self/ns/mnt").readlink()
+    verdicts: dict[Path, bool] = {own: False}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with suppress(OSError):
+            namespace = (entry / "ns/mnt").readlink()
+            if namespace not in verdicts:
+                verdicts[namespace] = _sees(int(entry.name), directory)
+            if verdicts[namespace]:
+                yield int(entry.name)
+
+
+def _sees(pid: int, directory: Path) -> bool:
+    try:
+        return has_overlay(Path(f"/proc/{pid}/mountinfo").read_text(), directory)
+    except OSError:
+        return False
+
+
+def has_overlay(mountinfo: str, directory: Path) -> bool:
+    """Return whether proc_pid_mountinfo(5) shows an overlay whose changes are below ``directory``."""
+    upper = f"upperdir={os.fspath(directory)}/"
+    return any(
+        option.startswith(upper)
+        for line in mountinfo.splitlines()
+        if " - overlay " in line
+        for option in line.rpartition(" ")[2].split(",")
+    )
