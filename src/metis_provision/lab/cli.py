@@ -232,8 +232,10 @@ def ssh_command(name: str, command: tuple[str, ...]) -> None:
 
 
 def _target(name: str) -> SshTarget:
-    if (fleet := fleet_of(name)) is not None:
+    if name not in names() and (fleet := fleet_of(name)) is not None:
         return fleet.host(name).ssh
+    if has_fleet(name):
+        raise UserError(f"{name} is a fleet: name one of its hosts, such as {name}-1.")
     return (load_container(name) if has_container(name) else machines.load(name)).ssh
 
 

@@ -191,7 +191,7 @@ def up_fleet(wish: FleetWish) -> Fleet:
     check_name(wish.name)
     _refuse_shared_names(wish)
     require(missing_fleet_requirements(wish.count))
-    require_socket_path(_wire_socket(state_dir() / wish.name).with_suffix(".control.new"))
+    require_socket_path(_wire_socket(state_dir() / wish.name))
     (state_dir() / wish.name).mkdir(parents=True, mode=0o700, exist_ok=True)
     with held(wish.name) as directory:
         _refuse_taken(wish.name)
@@ -214,14 +214,20 @@ def _refuse_shared_names(wish: FleetWish) -> None:
 
 def refuse_fleet_host(name: str) -> None:
     """Raise UserError if a host of a fleet has this name."""
-    if (fleet := fleet_of(name)) is not None and name != fleet.name:
+    if (fleet := _fleet_around(name)) is not None:
         raise UserError(f"{name} is a host of the fleet {fleet.name}: choose another --name.")
 
 
 def refuse_part(name: str) -> None:
     """Raise UserError if this is a host of a fleet, which can only be taken down as a whole."""
-    if (fleet := fleet_of(name)) is not None and name != fleet.name:
+    if (fleet := _fleet_around(name)) is not None:
         raise UserError(f"{name} is a host of the fleet {fleet.name}: metis-provision lab down --name {fleet.name}")
+
+
+def _fleet_around(name: str) -> Fleet | None:
+    """Return the fleet that has a host of that name, None if there is none."""
+    fleet = fleet_of(name)
+    return fleet if fleet is not None and name in host_names(fleet.name, fleet.count) else None
 
 
 def _refuse_taken(name: str) -> None:
@@ -396,12 +402,11 @@ def has_fleet(name: str) -> bool:
 
 
 def fleet_of(name: str) -> Fleet | None:
-    """Return the fleet of that name, or the one that has a host of it; None if there is neither."""
-    for candidate in (name, name.rpartition("-")[0]):
-        if candidate and has_fleet(candidate):
-            fleet = load_fleet(candidate)
-            if candidate == name or name in host_names(fleet.name, fleet.count):
-                return fleet
+    """Return the fleet of that name, or the one that has, or could have, a host of it; None if there is neither."""
+    fleet, _, number = name.rpartition("-")
+    for candidate in (name, *([fleet] if fleet and number.isdigit() else [])):
+        if has_fleet(candidate):
+            return load_fleet(candidate)
     return None
 
 

@@ -59,7 +59,7 @@ class WireServer:
     async def serve(self, control: Path, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set; the interfaces go with this process."""
         # Renamed into place only when it listens: whoever sees the file can connect.
-        unready = control.with_name(f"{control.name}.new")
+        unready = control.with_suffix(".new")
         server = await asyncio.start_unix_server(self._converse, unready)
         unready.rename(control)
         async with server:
