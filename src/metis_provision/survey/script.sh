@@ -787,9 +787,10 @@ section_dkms() {
         return 0
     fi
     put present
-    # dkms is a large shell script; its tree already says when there is nothing to ask it for.
+    # dkms is a large shell script that unpacks the module of every kernel: a slow host takes long, and its tree already
+    # says when there is nothing to ask it for.
     ! dkms_has_nothing || return 0
-    see_output=$(limit 20 dkms status -m metis 2>&1)
+    see_output=$(limit 60 dkms status -m metis 2>&1)
     see_status=$?
     printf '%s\n' "$see_output" | put_lines status
     # DKMS before 3.1 leaves a version out, or calls it added, when its sources are gone.
@@ -798,7 +799,7 @@ section_dkms() {
         [ -r "$see_directory/source/dkms.conf" ] || put broken "${see_directory##*/}"
     done
     see_failed_builds
-    [ "$see_status" -ne 124 ] && [ "$see_status" -ne 137 ] || FAILED='dkms status did not answer within 20 s'
+    [ "$see_status" -ne 124 ] && [ "$see_status" -ne 137 ] || FAILED='dkms status did not answer within 60 s'
 }
 
 # ---- accounts
