@@ -32,6 +32,8 @@ docs: .venv/ready
 
 golden: .venv/ready
 	@$(BIN)/python tools/golden.py
+	@$(BIN)/python tests/unit/survey/test_fixtures.py
+	@$(BIN)/python tests/unit/checks/test_golden_verdicts.py
 
 mutants: .venv/ready
 	@$(BIN)/python tools/mutants.py

@@ -20,7 +20,10 @@ def clock(evidence: Evidence) -> Iterator[Outcome]:
     epoch = evidence.host.epoch
     if epoch is None:
         raise CannotLook("the clock could not be read")
-    date = datetime.fromtimestamp(epoch, UTC)
+    try:
+        date = datetime.fromtimestamp(epoch, UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise CannotLook(f"the clock says second {epoch}, which is no date") from error
     if date < _FLOOR:
         yield failed(date=f"{date:%Y-%m-%d}", floor=f"{_FLOOR:%Y-%m-%d}")
     else:

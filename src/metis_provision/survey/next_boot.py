@@ -85,7 +85,9 @@ def _by_firmware(firmware: tuple[str, str]) -> NextBoot:
 
 
 def _by_systemd_boot(on_disk: tuple[str, ...], found: Loaders) -> NextBoot:
-    said = dict(line.strip().split(": ", 1) for line in found.bootctl if ": " in line)
+    said = {
+        key.strip(): value.strip() for key, colon, value in (line.partition(": ") for line in found.bootctl) if colon
+    }
     source = "systemd-boot's default entry"
     for key in ("version", "linux", "id"):
         words = {*re.split(r"[/\s]", said.get(key, "")), *_after_machine_id(said.get(key, ""))}

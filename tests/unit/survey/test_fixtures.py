@@ -1,4 +1,7 @@
-"""Recorded and built surveys of whole hosts: each parses to exactly what lies beside it and the facts listed here."""
+"""Recorded and built surveys of whole hosts: each parses to exactly what lies beside it and the facts listed here.
+
+``make golden`` writes what lies beside them anew.
+"""
 
 import json
 from pathlib import Path
@@ -192,3 +195,9 @@ def test_a_kernel_that_arrived_and_boots_next():
     (build,) = survey.failed_builds
     assert build.kernel == survey.next_kernel.release
     assert "error: implicit declaration" in build.error
+
+
+if __name__ == "__main__":
+    for recorded in NAMES:
+        text = json.dumps(said(load(recorded)), indent=2)
+        (SURVEYS / f"{recorded}.json").write_text(f"{text}\n", encoding="ascii")

@@ -226,3 +226,8 @@ WORDS = st.one_of(
 )
 def test_nothing_makes_it_raise(found: Loaders) -> None:
     assert next_boot(BOTH, found) is not None
+
+
+def test_a_line_of_bootctl_that_ends_in_a_colon_says_nothing():
+    found = Loaders(efi="systemd-boot 255", bootctl=("title: ", "options:", "  version: 6.2  ", "id: x: y"))
+    assert next_boot(("6.1", "6.2"), found).release == "6.2"
