@@ -19,11 +19,13 @@ from pyinfra.context import ctx_host, ctx_state
 from metis_provision.model.errors import UserError
 from metis_provision.model.text import literal
 from metis_provision.operations import commands
+from metis_provision.operations.connection import is_lost
 from metis_provision.operations.harmless import make_echo_harmless
 from metis_provision.operations.outcome import outcome_of
 from metis_provision.operations.view import SurveyFailed, View, forget, view_of
 
 _OURS = "metis-provision: "
+_BROKE = "the connection broke ({}): run again to go on from here"
 
 Step = Generator[PyinfraCommand, None, None]
 
@@ -114,9 +116,11 @@ def _run(state: State, host: Host, command: str, stdin: str, visible: bool) -> b
     try:
         status, output = host.run_shell_command(command, print_output=shown, print_input=state.print_input, **arguments)
     except (OSError, EOFError, SSHException) as error:
-        report(state, host, f"the connection broke ({error or type(error).__name__}): run again to go on from here")
+        report(state, host, _BROKE.format(error or type(error).__name__))
         return False
-    if not status:
+    if not status and is_lost(host):
+        report(state, host, _BROKE.format("the host no longer answers"))
+    elif not status:
         lines = [line for line in output.stderr_lines if line.strip()] or output.stdout_lines
         if not shown:
             for line in lines:

@@ -22,6 +22,7 @@ from metis_provision.model.artifact import DesiredState
 from metis_provision.model.receipt import Receipt, read_receipt
 from metis_provision.model.settings import Settings
 from metis_provision.model.survey import ACTIVE, Section, Survey, SurveyRequest
+from metis_provision.operations.connection import is_lost, watch
 from metis_provision.supply.runtime import signing_key
 from metis_provision.supply.settings import resolved_settings
 
@@ -91,7 +92,10 @@ def forget(host: Host) -> None:
 
 def look(host: Host, request: SurveyRequest) -> Survey:
     """One survey. Raises SurveyFailed where pyinfra would go on with a default."""
+    watch(host)
     found = host.get_fact(MetisSurvey, **survey_arguments(request))
+    if is_lost(host):
+        raise SurveyFailed("the connection broke while the host was looked at: run again to go on from here")
     if not isinstance(found, Survey):
         raise SurveyFailed("the host could not be surveyed: its answer is shown above")
     return found
