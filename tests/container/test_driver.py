@@ -238,19 +238,25 @@ def test_modules_that_a_power_cut_left_empty_are_built_again(old: DriverHost, tm
     assert old.state()["tree"] == before["tree"]
 
 
-@pytest.mark.parametrize("place", ["/usr/src", "/var/lib/dkms"])
-def test_a_full_disk_is_said_and_changes_nothing(old: DriverHost, tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize(
+    ("place", "kibibytes"),
+    [("/usr/src", 0), ("/var/lib/dkms", 0), ("/var/lib/dkms", 160)],
+    ids=["no room for the source", "no room for dkms's copy of it", "no room for what the compiler makes"],
+)
+def test_a_full_disk_is_said_and_changes_nothing(old: DriverHost, tmp_path: Path, place: str, kibibytes: int) -> None:
     host = old
     before = host.state()
     small = (
-        f"mkdir $2/small; mount -t tmpfs -o size=400k tmpfs $2/small; cp -a .{place}/metis* $2/small/; "
-        f"head -c 400k /dev/zero >$2/small/filling 2>/dev/null || :; mount --bind $2/small .{place}"
+        f"mkdir $2/small; mount -t tmpfs -o size=800k tmpfs $2/small; cp -a .{place}/metis* $2/small/; "
+        f"head -c 800k /dev/zero >$2/small/filling 2>/dev/null || :; truncate -s -{kibibytes}k $2/small/filling; "
+        f"mount --bind $2/small .{place}"
     )
     script = host.script(tarball(tmp_path, "1.7.0"), version="1.7.0")
     done = host.run(f"({script})\nstatus=$?; echo left:; ls -A {place}; exit $status", before=small)
     assert done.returncode == 1
     assert "full" in done.stderr or "No space left on device" in done.stderr
     assert "nothing was changed" in done.stderr
+    assert ("building metis" in done.stdout and "CC [M]" in done.stdout) == bool(kibibytes)
     assert ".metis-" not in done.stdout.rpartition("left:")[2]
     assert host.state() == before
 

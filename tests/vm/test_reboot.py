@@ -120,7 +120,9 @@ def fat(provisioned: Machine, tmp_path: Path) -> Iterator[str]:
     image.write_bytes(b"\0" * 1_000_000)
     subprocess.run([busybox, "mkdosfs", str(image)], check=True, capture_output=True)
     # Tests before may have forced the need of a reboot, and their note would stand beside that of the test.
-    mount = f"rm -f {NOTE} && cat >/root/fat && mkdir -p {MOUNT} && mount -o loop,fmask=0022,dmask=0022 /root/fat {MOUNT}"
+    mount = (
+        f"rm -f {NOTE} && cat >/root/fat && mkdir -p {MOUNT} && mount -o loop,fmask=0022,dmask=0022 /root/fat {MOUNT}"
+    )
     done = shell(provisioned, mount, image.read_bytes())
     assert done.returncode == 0, done.stderr
     assert shell(provisioned, f"cat >{MOUNT}/config.txt", BEFORE).returncode == 0
