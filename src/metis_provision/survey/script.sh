@@ -1527,7 +1527,8 @@ run_tool() { # seconds, command...
 
 section_devices() {
     wait_for_turn
-    run_tool 20 axdevice
+    # A runtime in a container answers once that has started: on a slow host, tens of seconds.
+    run_tool 60 axdevice
 }
 
 section_self_test() {

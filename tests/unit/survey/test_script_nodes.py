@@ -234,6 +234,13 @@ def test_tools_answer_with_status_and_words(carded: HostTree):
     assert survey.self_test.output == ("/a b/'m'.json|--seconds|7|",)
 
 
+def test_axdevice_is_given_what_its_container_takes_to_start_on_a_slow_host(carded: HostTree) -> None:
+    carded.stub("axdevice", "echo 'Device 0: metis-0:1:0 1GiB m2'")
+    # 27 s were measured; the stand-in for timeout cuts off whatever is given less than that and as much again.
+    carded.stub("timeout", 'shift 2; [ "$1 $2" != "$1 axdevice" ] || [ "$1" -ge 54 ] || exit 124; shift; exec "$@"')
+    assert carded.survey("devices").devices == CommandResult("axdevice", 0, ("Device 0: metis-0:1:0 1GiB m2",))
+
+
 def test_no_tool_is_run_while_a_process_holds_the_card(carded: HostTree):
     carded.stub("axdevice", f"touch '{carded.root}/ran'")
     carded.stub("axrunmodel", f"touch '{carded.root}/ran'")
