@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fault_sample import SAMPLE, SEED
 from guest import deploy
 
 from metis_provision.lab.lifecycle import Wish, down, up
@@ -23,6 +24,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for at, item in zip(places, ours, strict=True):
         item.add_marker(pytest.mark.vm)
         items[at] = item
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    terminalreporter.write_line(f"sample of faults: {', '.join(SAMPLE)} (METIS_FAULT_SEED={SEED})")
 
 
 @pytest.fixture(scope="session")

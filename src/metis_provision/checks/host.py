@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from metis_provision.checks.evidence import CannotLook, Evidence
-from metis_provision.checks.outcome import Checks, Outcome, failed, passed
+from metis_provision.checks.evidence import LOOK_AGAIN, CannotLook, Evidence
+from metis_provision.checks.outcome import Checks, Outcome, failed, passed, unknown, warned
 
 checks = Checks()
 
 # A board without a battery wakes in 1970 or at its last shutdown; no driver this project installs is older.
 _FLOOR = datetime(2025, 1, 1, tzinfo=UTC)
+
+# An initramfs of the largest stock kernels has some 60 MiB and is written beside the old one.
+_FLOOR_MIB = 128
+# Few boot partitions are large, and /tmp is often memory; what needs them says so itself.
+_MAY_BE_SMALL = frozenset({"/boot", "/tmp"})  # noqa: S108
 
 
 @checks.answers("METIS-010")
@@ -28,6 +33,47 @@ def clock(evidence: Evidence) -> Iterator[Outcome]:
         yield failed(date=f"{date:%Y-%m-%d}", floor=f"{_FLOOR:%Y-%m-%d}")
     else:
         yield passed(f"The clock says {date:%Y-%m-%d %H:%M} UTC.")
+
+
+@checks.answers("METIS-011")
+def room(evidence: Evidence) -> Iterator[Outcome]:
+    """Every file system that is written to has room."""
+    free = {path: kib // 1024 for path, kib in evidence.host.free_kib.items() if path not in _MAY_BE_SMALL}
+    if not free:
+        raise CannotLook("the free space could not be read")
+    least = min(free.values())
+    if least >= _FLOOR_MIB:
+        yield passed(f"{least} MiB at least.")
+    # What lies on one file system has the same room and is one finding.
+    for mib in sorted({mib for mib in free.values() if mib < _FLOOR_MIB}):
+        path = next(path for path, found in free.items() if found == mib)
+        yield failed(about=path, short=f"{mib} MiB free", path=path, free=mib, floor=_FLOOR_MIB)
+
+
+@checks.answers("METIS-012")
+def writable(evidence: Evidence) -> Iterator[Outcome]:
+    """/etc and /var are mounted for writing."""
+    found = evidence.host.writable
+    if not found:
+        yield unknown("how /etc and /var are mounted could not be read", LOOK_AGAIN, required=False)
+    for path, fine in found.items():
+        if fine:
+            yield passed(f"{path} is mounted for writing.", subject=path)
+        else:
+            yield failed(about=path, short="read-only", path=path)
+
+
+@checks.answers("METIS-013")
+def package_manager_free(evidence: Evidence) -> Iterator[Outcome]:
+    """No lock file of the package manager is locked."""
+    locks = evidence.host.package_locks
+    if locks is None:
+        raise CannotLook("/proc/locks could not be read")
+    if not locks:
+        yield passed("No lock of the package manager is held.")
+    for lock in locks:
+        holder = f"{lock.command or 'an unnamed process'} (process {lock.pid})"
+        yield warned(about=lock.path, short="packages locked", holder=holder, path=lock.path, pid=lock.pid)
 
 
 @checks.answers("METIS-020")

@@ -26,6 +26,7 @@ from metis_provision.lab.container_hosts import (
     up_container,
 )
 from metis_provision.lab.container_images import Init, Release
+from metis_provision.lab.faults import Fault, fault_called, faults
 from metis_provision.lab.fleet.cli import fleet_report, inventory_command, net_command
 from metis_provision.lab.fleet.hosts import FleetWish, fleet_of, has_fleet, load_fleet, up_fleet
 from metis_provision.lab.fleet.plan import MOST_HOSTS
@@ -35,7 +36,8 @@ from metis_provision.lab.places import names
 from metis_provision.lab.qemu import Acceleration
 from metis_provision.lab.ssh import SshTarget
 from metis_provision.lab.standin.vendor import Way, offer, served
-from metis_provision.lab.topology import DEFAULT_CARD, MOST_CARDS, Layout, lay_out
+from metis_provision.lab.switching import switch
+from metis_provision.lab.topology import DEFAULT_CARD, FIRST_SLOT, MOST_CARDS, Layout, lay_out
 from metis_provision.model.errors import UserError
 
 Report = dict[str, object]
@@ -244,6 +246,48 @@ def _ssh_words(row: Report) -> str:
     if not isinstance(hosts, list):
         return str(row.get("ssh_port", "-"))
     return f"{hosts[0]['address']} to {hosts[-1]['address']}" if hosts else "-"
+
+
+@lab.command("fault", epilog="Example: metis-provision lab fault narrow-link on --name demo")
+@click.argument("fault", required=False)
+@click.argument("state", required=False, type=click.Choice(["on", "off"]))
+@click.option("--name", default=DEFAULT_NAME, show_default=True, help="Name of the host.")
+@click.option("--slot", default=FIRST_SLOT, show_default=True, help="Slot of the card, for a fault of a card.")
+@click.option("--list", "as_list", is_flag=True, help="Show every fault there is.")
+@click.option("--json", "as_json", is_flag=True, help="Print what is shown as JSON.")
+def fault_command(fault: str | None, state: str | None, name: str, slot: str, as_list: bool, as_json: bool) -> None:
+    """Switch a fault of a running host on or off, or show which there are."""
+    if as_list:
+        _show_faults(as_json)
+        return
+    if fault is None or state is None:
+        raise UserError("Say which fault and on or off, such as narrow-link on; --list shows them.")
+    row = fault_called(fault)
+    switch(name, row, state == "on", slot)
+    if as_json:
+        click.echo(json.dumps({"host": name, "on": state == "on", **fault_report(row)}, indent=2))
+    else:
+        told = row.visible if state == "on" else f"Green again: {row.green_again}."
+        click.echo(f"{fault} is {state} on {name}. {told}")
+
+
+def _show_faults(as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps([fault_report(row) for row in faults().values()], indent=2))
+        return
+    table = Table("fault", "side", "what", "leads to")
+    for row in faults().values():
+        table.add_row(row.name, row.side, row.description, " ".join(row.codes) or "unreachable")
+    Console().print(table)
+
+
+_TOLD = {"name", "side", "description", "look", "shows", "codes", "settings", "heals"}
+
+
+def fault_report(fault: Fault) -> Report:
+    """Return what a program may want to know about a fault."""
+    kept = fault.model_dump(mode="json", include=_TOLD)
+    return {**kept, "visible": fault.visible, "green_again": fault.green_again}
 
 
 def _cards_words(row: Report) -> str:

@@ -45,6 +45,17 @@ class Heals(StrEnum):
     MANUAL = "manual"
 
 
+_GREEN_AGAIN = {
+    Heals.SWITCH_OFF: "switched off, and verified again",
+    Heals.RESCAN: (
+        "the card removed and found again (1 to its remove, then 1 to /sys/bus/pci/rescan), with the fault on or off"
+    ),
+    Heals.DEPLOY: "switched off, then the deploy",
+    Heals.REBOOT: "switched off, then a reboot of the host",
+    Heals.POWER_CYCLE: "switched off, then the power taken from the host and given back",
+}
+
+
 class Needs(StrEnum):
     """What is done to the guest so that it sees a switched fault."""
 
@@ -68,6 +79,7 @@ class Fault(BaseModel):
     heals: Heals
     manual: str | None = None
     quick: bool = False
+    in_container: bool = False
     switch: Switch | None = None
     begin: str | None = None
     end: str | None = None
@@ -93,6 +105,8 @@ class Fault(BaseModel):
             raise ValueError("what the card does itself is on the card's side")
         if len({self.look is None, self.shows is None, not self.codes}) != 1:
             raise ValueError("a fault has look, shows and codes, or none of them where the machine is cut off")
+        if self.in_container and self.begin is None:
+            raise ValueError("only a script can do anything in a container")
         if (self.manual is not None) != (self.heals is Heals.MANUAL):
             raise ValueError("manual says what to do where heals is manual, and nowhere else")
         return self
@@ -113,6 +127,11 @@ class Fault(BaseModel):
         if self.look is None:
             return "The machine does not answer; metis-provision ends with status 3."
         return f"`{self.look}` prints what matches `{self.shows}`."
+
+    @property
+    def green_again(self) -> str:
+        """What makes the host green again, as half a sentence."""
+        return self.manual or _GREEN_AGAIN[self.heals]
 
     def is_shown_by(self, output: str) -> bool:
         """Whether what ``look`` printed shows the fault."""

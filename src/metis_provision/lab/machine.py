@@ -17,7 +17,7 @@ from metis_provision.lab.payload import Payload
 from metis_provision.lab.pcie import card_device, card_id
 from metis_provision.lab.places import names
 from metis_provision.lab.process import ProcessRecord, read_record
-from metis_provision.lab.qemu import Acceleration
+from metis_provision.lab.qemu import NETWORK, Acceleration
 from metis_provision.lab.qmp import Qmp
 from metis_provision.lab.ssh import SshTarget
 from metis_provision.lab.starting import last_lines, start_qemu
@@ -200,13 +200,22 @@ class Machine(BaseModel):
         self.run("systemctl", "reboot", check=False)
         return self.wait_for_ssh(other_than=before, timeout=timeout)
 
+    def cut_power(self) -> None:
+        """Take the power from the machine and its cards; nothing happens where it has none."""
+        if (record := read_record(self.qemu_record)) is not None:
+            record.terminate()
+
+    def plug_network(self, connected: bool) -> None:
+        """Put the network's cable in, or pull it."""
+        with Qmp(self.qmp) as qemu:
+            qemu.execute("set_link", {"name": NETWORK, "up": connected})
+
     def power_cycle(self, timeout: float = BOOT_SECONDS) -> str:
         """Cut the power, restore it, and return the new boot id; every card is in its slot again.
 
         What the guest had not written is lost.
         """
-        if (record := read_record(self.qemu_record)) is not None:
-            record.terminate()
+        self.cut_power()
         start_qemu(self)
         return self.wait_for_ssh(timeout=timeout)
 

@@ -140,3 +140,15 @@ def start_recorded(
             return process
         time.sleep(0.01)
     raise UserError(f"{command[0]} did not start; its output is in {log}.", ExitCode.FAILED)
+
+
+def run_in_namespaces(pid: int, name: str, script: str) -> None:
+    """Run a script of POSIX sh as root of this machine inside the container ``name``, whose init is ``pid``.
+
+    UserError with its last words if it fails.
+    """
+    command = ["nsenter", f"--target={pid}", "--mount", "--pid", "--uts", "sh", "-euc", script]
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if result.returncode:
+        last = (result.stderr.strip() or result.stdout.strip() or "no output").splitlines()[-1]
+        raise UserError(f"In {name}, a script of the lab failed ({result.returncode}): {last}", ExitCode.FAILED)

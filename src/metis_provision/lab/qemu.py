@@ -25,6 +25,9 @@ OLDEST_QEMU = (10, 1)
 """The first release with vfio-user-pci (QEMU's ChangeLog 10.1)."""
 PROGRAM = "qemu-system-x86_64"
 
+NETWORK = "net"
+"""QEMU's id of the machine's network."""
+
 TOOLS_RELEASE = "trixie"
 GRUB_PACKAGES = ("grub-common", "grub-pc-bin")
 QEMU_PACKAGES = (f"qemu-system-x86/{TOOLS_RELEASE}-backports",)
@@ -238,8 +241,8 @@ def qemu_arguments(shape: MachineShape, loader: Path) -> list[str]:
         *("-kernel", str(loader)),
         # The guest's flushes are not passed on: losing a lab machine in a power failure costs nothing.
         *("-drive", f"file={shape.disk},format=raw,if=virtio,cache=unsafe,discard=unmap"),
-        *("-netdev", f"user,id=net,ipv6=off,hostfwd=tcp:127.0.0.1:{shape.ssh_port}-:22"),
-        *("-device", "virtio-net-pci,netdev=net,romfile="),
+        *("-netdev", f"user,id={NETWORK},ipv6=off,hostfwd=tcp:127.0.0.1:{shape.ssh_port}-:22"),
+        *("-device", f"virtio-net-pci,netdev={NETWORK},romfile="),
         *("-chardev", f"file,id=console,path={shape.console},append=on", "-serial", "chardev:console"),
         *("-chardev", f"socket,id=qmp,path={shape.qmp},server=on,wait=off", "-mon", "chardev=qmp,mode=control"),
     ]

@@ -63,6 +63,15 @@ class SurveyRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class PackageLock:
+    """A lock file of the package manager, and the process that holds it."""
+
+    path: str
+    pid: int
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """Operating system, machine and clock. ``os_release`` holds /etc/os-release unquoted."""
 
@@ -87,6 +96,10 @@ class Host:
     """Bytes."""
     free_kib: Mapping[str, int] = field(default_factory=dict)
     """Free space in KiB by directory: /, /usr, /var, /boot, /tmp."""
+    writable: Mapping[str, bool] = field(default_factory=dict)
+    """Whether the file system below /etc and /var is mounted for writing, as far as that could be read."""
+    package_locks: tuple[PackageLock, ...] | None = None
+    """Who holds a lock of the package manager; None if that could not be read."""
     tools: Mapping[str, str] = field(default_factory=dict)
     """Path by command name, for the commands that later steps need."""
     secure_boot: bool | None = None

@@ -158,6 +158,43 @@ see_space() {
     [ $# -eq 0 ] || limit 10 df -P -k "$@" 2>/dev/null | put_lines space
 }
 
+see_writable() { # the last of the longest mount points above a directory is the one it lies on
+    for see_directory in /etc /var; do
+        see_longest='' see_mode=''
+        while read -r _ see_point _ see_options _; do
+            see_below=${see_point%/}
+            case $see_directory/ in
+                "$see_below"/*)
+                    [ "${#see_point}" -ge "${#see_longest}" ] || continue
+                    see_longest=$see_point
+                    case ,$see_options, in *,ro,*) see_mode=no ;; *) see_mode=yes ;; esac
+                    ;;
+            esac
+        done 2>/dev/null <"$ROOT/proc/self/mounts"
+        [ -z "$see_mode" ] || put writable "$see_directory" "$see_mode"
+    done
+}
+
+see_package_lock() { # fcntl locks leave no trace but in /proc/locks, by inode
+    set --
+    for see_file in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/apt/lists/lock /var/lib/rpm/.rpm.lock; do
+        [ -e "$ROOT$see_file" ] && set -- "$@" "$ROOT$see_file"
+    done
+    [ -r "$ROOT/proc/locks" ] || return 0
+    put package_locks looked
+    [ $# -gt 0 ] || return 0
+    stat -c '%i %n' "$@" 2>/dev/null | while read -r see_inode see_file; do
+        while read -r _ see_kind _ see_how see_process see_place _; do
+            case $see_kind:$see_how:$see_place in
+                POSIX:WRITE:*:"$see_inode" | OFDLCK:WRITE:*:"$see_inode") ;;
+                *) continue ;;
+            esac
+            first_line "$ROOT/proc/$see_process/comm"
+            put package_lock "${see_file#"$ROOT"}" "$see_process" "$FIRST"
+        done <"$ROOT/proc/locks"
+    done
+}
+
 see_secure_boot() {
     if [ ! -d "$ROOT/sys/firmware/efi" ]; then
         put efi no
@@ -247,6 +284,8 @@ section_host() {
     put uid "$UID_"
     see_page_size
     see_space
+    see_writable
+    see_package_lock
     for see_tool in $TOOLS; do
         see_path=$(command -v "$see_tool" 2>/dev/null) && put tool "$see_tool" "$see_path"
     done

@@ -28,6 +28,7 @@ from metis_provision.model.survey import (
     ModuleFile,
     ModuleTrust,
     Node,
+    PackageLock,
     Past,
     PciFunction,
     RuleLine,
@@ -120,10 +121,22 @@ def read_host(rows: Rows) -> Fields:
             uid=_number(rows.first("uid")),
             page_size=_number(rows.first("page_size")),
             free_kib=_free_space(rows),
+            writable={path: how == "yes" for path, how in rows.take("writable", 2) if how in {"yes", "no"}},
+            package_locks=_package_locks(rows),
             tools={name: path for name, path in rows.take("tool", 2) if name and path},
             secure_boot=secure_boot,
         ),
     }
+
+
+def _package_locks(rows: Rows) -> tuple[PackageLock, ...] | None:
+    held = []
+    for path, pid, command in rows.take("package_lock", 3):
+        if (process := _number(pid)) is None:
+            rows.refuse("package_lock", (path, pid, command))
+        else:
+            held.append(PackageLock(path, process, command))
+    return tuple(held) if rows.flag("package_locks") else None
 
 
 def _init(rows: list[Row]) -> str:

@@ -72,6 +72,7 @@ from metis_provision.model.survey import (
     Kernel,
     ModuleTrust,
     NextBoot,
+    PackageLock,
     Past,
     RuleLine,
     Section,
@@ -133,6 +134,27 @@ def _host() -> Iterator[Case]:
     yield Case("METIS-010", "last second", evidence(host=Host(epoch=1_735_689_599)), FAIL, "2024-12-31")
     yield Case("METIS-010", "unread", evidence(host=Host()), UNKNOWN, "clock could not be read")
     yield Case("METIS-010", "absurd", evidence(host=Host(epoch=10**18)), UNKNOWN, "which is no date")
+
+    def room(**free: int) -> Evidence:
+        return evidence(host=Host(free_kib={f"/{path}": kib for path, kib in free.items()}))
+
+    yield Case("METIS-011", "room", HEALTHY, PASS, "MiB at least")
+    yield Case("METIS-011", "full", room(usr=900_000, var=4096), FAIL, "/var has 4 MiB free, 128 are the least")
+    yield Case("METIS-011", "just enough", room(usr=128 * 1024), PASS, "128 MiB at least")
+    yield Case("METIS-011", "just not", room(usr=128 * 1024 - 1), FAIL, "/usr has 127 MiB free")
+    yield Case("METIS-011", "small boot", room(usr=900_000, boot=10, tmp=10), PASS, "878 MiB")
+    yield Case("METIS-011", "unread", evidence(host=Host(epoch=1)), UNKNOWN, "free space could not be read")
+    yield Case("METIS-012", "both", HEALTHY, PASS, "/etc is mounted for writing")
+    read_only = evidence(host=Host(writable={"/etc": False, "/var": True}))
+    yield Case("METIS-012", "read-only", read_only, FAIL, "/etc is on a file system that is mounted read-only")
+    yield Case("METIS-012", "unread", evidence(host=Host(epoch=1)), UNKNOWN, "how /etc and /var are mounted")
+    yield Case("METIS-013", "free", HEALTHY, PASS, "No lock of the package manager is held")
+    apt = PackageLock("/var/lib/dpkg/lock-frontend", 812, "apt-get")
+    held = evidence(host=Host(package_locks=(apt,)))
+    yield Case("METIS-013", "held", held, WARN, "apt-get (process 812) holds /var/lib/dpkg/lock-frontend.")
+    nameless = evidence(host=Host(package_locks=(replace(apt, command=""),)))
+    yield Case("METIS-013", "held by somebody", nameless, WARN, "an unnamed process (process 812)")
+    yield Case("METIS-013", "unread", evidence(host=Host(epoch=1)), UNKNOWN, "/proc/locks")
     yield Case("METIS-020", "debian", HEALTHY, PASS, "Debian GNU/Linux 13 (trixie), x86_64, systemd.")
     terse = evidence(host=Host(os_release={"ID": "alpine"}))
     yield Case("METIS-020", "terse", terse, PASS, "alpine, unknown machine, unknown.")

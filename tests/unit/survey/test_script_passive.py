@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import HostTree, config_space
 
-from metis_provision.model.survey import FileState, JobState, Section, SurveyRequest
+from metis_provision.model.survey import FileState, JobState, PackageLock, Section, SurveyRequest
 from metis_provision.survey.parser import SurveyIncomplete, read_survey
 
 UNSET = "0x0000000000000000 0x0000000000000fff 0x0000000020040200"
@@ -48,6 +48,44 @@ def test_host_of_a_raspberry_pi(host: HostTree):
     assert seen.secure_boot is False
     assert seen.uid == os.geteuid()
     assert seen.container is None
+
+
+@pytest.mark.parametrize(
+    ("mounts", "etc", "var"),
+    [
+        (("/dev/sda1 / ext4 rw,relatime 0 0",), True, True),
+        (("/dev/sda1 / ext4 ro,relatime 0 0",), False, False),
+        (("/dev/sda1 / ext4 rw 0 0", "/dev/sda1 /etc ext4 ro,relatime 0 0"), False, True),
+        (("/dev/sda1 / ext4 relatime,ro 0 0", "tmpfs /var tmpfs rw 0 0"), False, True),
+        (
+            ("/dev/sda1 / ext4 rw,errors=remount-ro 0 0", "x /etcet ext4 ro 0 0", "y /var/log ext4 ro 0 0"),
+            True,
+            True,
+        ),
+        (("/dev/sda1 / ext4 ro 0 0", "overlay / overlay rw 0 0"), True, True),
+    ],
+)
+def test_where_a_deploy_could_write(host: HostTree, mounts: tuple[str, ...], etc: bool, var: bool):
+    host.file("/proc/self/mounts", "".join(f"{line}\n" for line in mounts))
+    assert host.survey("host").host.writable == {"/etc": etc, "/var": var}
+
+
+def test_mounts_that_cannot_be_read_are_not_guessed(host: HostTree):
+    seen = host.survey("host").host
+    assert seen.writable == {}
+    assert seen.package_locks is None
+
+
+def test_who_holds_the_package_managers_lock(host: HostTree):
+    host.file("/proc/locks", "1: POSIX  ADVISORY  WRITE 1 00:01:1 0 EOF\n")
+    assert host.survey("host").host.package_locks == ()
+    inode = host.file("/var/lib/dpkg/lock-frontend", "").stat().st_ino
+    other = host.file("/var/lib/dpkg/lock", "").stat().st_ino
+    assert host.survey("host").host.package_locks == ()
+    host.file("/proc/812/comm", "apt-get\n")
+    locks = [f"1: POSIX  ADVISORY  WRITE 812 fe:00:{inode} 0 EOF", f"2: POSIX  ADVISORY  READ 7 fe:00:{other} 0 EOF"]
+    host.file("/proc/locks", "".join(f"{line}\n" for line in locks))
+    assert host.survey("host").host.package_locks == (PackageLock("/var/lib/dpkg/lock-frontend", 812, "apt-get"),)
 
 
 @pytest.mark.parametrize(
