@@ -117,9 +117,7 @@ class FaultyMachine:
 def switch(name: str, fault: Fault, on: bool, slot: str = FIRST_SLOT) -> None:
     """Switch a fault of the host called ``name``; UserError where it cannot have that fault, or does not run."""
     if (name not in names() and fleet_of(name) is not None) or has_fleet(name):
-        raise UserError(
-            f"{name} belongs to a fleet, whose hosts have no faults: metis-provision lab net cuts their wire."
-        )
+        raise UserError(f"{name} belongs to a fleet, which has no faults: metis-provision lab net cuts its wire.")
     if has_container(name):
         _in_container(load_container(name), fault, on)
     else:
