@@ -96,10 +96,10 @@ def test_a_plain_re_run_repairs_it_and_changes_nothing_else(updated: Machine, ke
 
 def test_a_build_that_is_missing_is_said_and_repaired(updated: Machine, kernels: tuple[str, str]) -> None:
     running, newest = kernels
-    updated.run("dkms", "remove", "-m", "metis", "-v", "1.6.2", "-k", newest)
+    updated.run("dkms", "remove", "-m", "metis", "-v", "1.6.2", "-k", newest, check=False)
     status, found = findings(updated)
     assert status == 1
-    assert {code for code, finding in found.items() if finding["answer"] == "fail"} == {"METIS-232"}
+    assert {code for code, finding in found.items() if finding["answer"] == "fail"} == {"METIS-232"}, found
     assert newest in found["METIS-232"]["seen"]
     done = deploy(updated)
     assert f"building metis 1.6.2 for kernel {newest}" in done.stderr
