@@ -24,6 +24,7 @@ def mmdebstrap_command(
     release: str,
     target: Path,
     *,
+    architecture: str | None = None,
     variant: str,
     packages: Sequence[str],
     sources: Sequence[str],
@@ -31,11 +32,15 @@ def mmdebstrap_command(
     setup: str = "",
     customize: str = "",
 ) -> list[str]:
-    """Return the command that fills ``target``; ``setup`` and ``customize`` are sh scripts with the root as $1."""
+    """Return the command that fills ``target``; ``setup`` and ``customize`` are sh scripts with the root as $1.
+
+    ``architecture`` is Debian's name of another one than this machine's.
+    """
     return [
         "mmdebstrap",
         "--mode=root",
         "--format=directory",
+        *([f"--architectures={architecture}"] if architecture else []),
         f"--variant={variant}",
         "--skip=check/empty",
         f"--include={','.join(packages)}",

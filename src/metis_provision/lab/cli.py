@@ -33,6 +33,7 @@ from metis_provision.lab.fleet.plan import MOST_HOSTS
 from metis_provision.lab.lifecycle import DEFAULT_NAME, Wish, down, up
 from metis_provision.lab.machine import Machine
 from metis_provision.lab.places import names
+from metis_provision.lab.platforms import Kind
 from metis_provision.lab.qemu import Acceleration
 from metis_provision.lab.ssh import SshTarget
 from metis_provision.lab.standin.vendor import Way, offer, served
@@ -41,6 +42,7 @@ from metis_provision.lab.topology import DEFAULT_CARD, FIRST_SLOT, MOST_CARDS, L
 from metis_provision.model.errors import UserError
 
 Report = dict[str, object]
+_CONTAINER, _FLEET = "container", "fleet"
 
 
 @click.group()
@@ -53,10 +55,11 @@ def lab() -> None:
 @click.option("--name", default=DEFAULT_NAME, show_default=True, help="Name of the host.")
 @click.option(
     "--kind",
-    type=click.Choice(["machine", "container"]),
-    default="machine",
+    type=click.Choice([*(kind.value for kind in Kind), _CONTAINER]),
+    default=Kind.PC.value,
     show_default=True,
-    help="A container has a real init system and no kernel or card of its own.",
+    help="pi5, cm5: twin of a Raspberry Pi 5 or Compute Module 5, whose config.txt sets up the card's port; "
+    "container: a real init system, and no kernel or card of its own.",
 )
 @click.option(
     "--card", type=click.Choice(sorted(PROFILES)), default=DEFAULT_CARD, show_default=True, help="Kind of card."
@@ -104,9 +107,10 @@ def lab() -> None:
 @click.pass_context
 def up_command(context: click.Context, /, name: str, kind: str, as_json: bool, **wishes: Any) -> None:  # noqa: ANN401
     """Bring a machine, a container or a fleet up and wait until it answers."""
-    kind = "fleet" if wishes["hosts"] else kind
+    kind = _FLEET if wishes["hosts"] else kind
     _refuse_what_says_nothing(context, kind)
-    host = {"container": _container, "machine": _machine, "fleet": _fleet}[kind](name, wishes)
+    make = {_CONTAINER: _container, _FLEET: _fleet}.get(kind)
+    host = make(name, wishes) if make else _machine(name, Kind(kind), wishes)
     if as_json:
         click.echo(json.dumps(host, indent=2))
     else:
@@ -116,25 +120,33 @@ def up_command(context: click.Context, /, name: str, kind: str, as_json: bool, *
 
 _OF_CONTAINERS = frozenset({"release", "init"})
 _OF_FLEETS = frozenset({"hosts"})
+_OF_PCS = frozenset({"topology", "cards", "accel"})
 _OF_ALL = frozenset({"name", "as_json"})
 
 
 def _refuse_what_says_nothing(context: click.Context, kind: str) -> None:
-    says_something = {
-        "machine": frozenset(context.params) - _OF_CONTAINERS - _OF_FLEETS,
-        "container": _OF_CONTAINERS | {"kind"},
-        "fleet": _OF_FLEETS,
-    }[kind]
+    says_something = _OF_ALL | _options_of(kind, frozenset(context.params))
     for option in context.params:
         given = context.get_parameter_source(option) is not ParameterSource.DEFAULT
-        if given and option not in _OF_ALL | says_something:
+        if given and option not in says_something:
             raise UserError(f"--{option.replace('_', '-')} says nothing about a {kind}: leave it out.")
 
 
-def _machine(name: str, wishes: dict[str, Any]) -> Report:
+def _options_of(kind: str, options: frozenset[str]) -> frozenset[str]:
+    """Those that say something about a kind of host."""
+    if kind == _CONTAINER:
+        return _OF_CONTAINERS | {"kind"}
+    if kind == _FLEET:
+        return _OF_FLEETS
+    # A twin has one card, behind the port that config.txt sets up, and no PC's processor runs its instructions.
+    return options - _OF_CONTAINERS - _OF_FLEETS - (frozenset() if kind == Kind.PC else _OF_PCS)
+
+
+def _machine(name: str, kind: Kind, wishes: dict[str, Any]) -> Report:
     card = None if wishes["no_card"] else wishes["card"]
     wish = Wish(
         name=name,
+        kind=kind,
         topology=lay_out(Layout(wishes["topology"]), card, wishes["cards"]),
         memory=wishes["memory"],
         cpus=wishes["cpus"],
@@ -299,7 +311,6 @@ def report(machine: Machine) -> Report:
     """Return what a program may want to know about a machine."""
     return {
         **machine.model_dump(mode="json", exclude={"version", "ready"}),
-        "kind": "machine",
         "condition": machine.condition().value,
         "ssh_key": str(machine.ssh_key),
         "ssh_known_hosts": str(machine.ssh_known_hosts),

@@ -14,6 +14,7 @@ from metis_provision.lab.fleet.hosts import Condition as FleetCondition
 from metis_provision.lab.fleet.hosts import Fleet, has_fleet, load_fleet
 from metis_provision.lab.machine import Condition, Machine
 from metis_provision.lab.places import names
+from metis_provision.lab.raspberry import BOARDS
 from metis_provision.lab.standin.source import MODEL_PATH
 from metis_provision.model.errors import UserError
 
@@ -74,11 +75,12 @@ def _running_containers() -> Iterator[ContainerHost]:
 
 def host_data(machine: Machine) -> dict[str, Any]:
     """Return how pyinfra reaches a machine and what a deploy should make of it."""
+    board = BOARDS.get(machine.kind)
     data: dict[str, Any] = {
         **machine.ssh.pyinfra_data(),
         # A host without a card is one whose card is missing.
         "metis_cards": len(machine.topology.cards) or 1,
-        "metis_carrier": "generic",
+        "metis_carrier": board.carrier if board else "generic",
         "metis_create_users": True,
         "metis_self_test_model": MODEL_PATH,
     }

@@ -20,12 +20,14 @@ from metis_provision.lab.machine import Condition, Machine
 from metis_provision.lab.paths import require_socket_path, state_dir
 from metis_provision.lab.payload import check_driver, driver_payload, runtime_payload
 from metis_provision.lab.places import check_name, empty, held, names
+from metis_provision.lab.platforms import Kind
 from metis_provision.lab.process import read_record
 from metis_provision.lab.qemu import Acceleration, choose_acceleration, toolbox
-from metis_provision.lab.requirements import missing_requirements, require
+from metis_provision.lab.requirements import missing_requirements, missing_twin_requirements, require
 from metis_provision.lab.ssh import free_port, make_key
 from metis_provision.lab.starting import start_cards, start_qemu
 from metis_provision.lab.topology import FIRST_SLOT, ONE_CARD, Topology
+from metis_provision.lab.twin_image import twin_image
 from metis_provision.model.errors import ExitCode, UserError
 
 logger = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ class Wish:
     """What ``lab up`` was asked for; ``memory`` in MiB."""
 
     name: str = DEFAULT_NAME
+    kind: Kind = Kind.PC
     topology: Topology = ONE_CARD
     memory: int = 1536
     cpus: int = 2
@@ -71,7 +74,7 @@ def up(wish: Wish) -> Machine:
 def _check(wish: Wish) -> None:
     check_name(wish.name)
     refuse_fleet_host(wish.name)
-    require(missing_requirements())
+    require(missing_requirements() if wish.kind is Kind.PC else missing_twin_requirements())
     check_driver(wish.driver, wish.driver_version)
     # The longest of the socket names.
     require_socket_path(state_dir() / wish.name / f"{FIRST_SLOT}.control")
@@ -87,14 +90,16 @@ def _refuse_running(name: str) -> None:
 
 
 def _make(wish: Wish, directory: Path) -> Machine:
-    tools = toolbox()
-    image = guest_image()
-    acceleration = choose_acceleration(tools, wish.acceleration)
+    tools = toolbox(wish.kind.platform)
+    image = guest_image() if wish.kind is Kind.PC else twin_image()
+    # No processor of a PC runs a Raspberry Pi's instructions.
+    emulated = Acceleration.TCG if wish.kind is not Kind.PC else wish.acceleration
+    acceleration = choose_acceleration(tools, emulated)
     machine = _settle(wish, acceleration, image)
     _make_keys(machine)
     copy_disk(image / "disk.raw", machine.disk)
     driver = driver_payload(directory / "payload", wish.driver, wish.driver_version)
-    runtime = runtime_payload(directory / "payload", driver.version)
+    runtime = runtime_payload(directory / "payload", driver.version, wish.kind.platform)
     machine = machines.save(machine.model_copy(update={"driver": driver, "runtime": runtime}))
     logger.info("starting %s (%s, %d MiB, %d CPUs)", wish.name, acceleration, wish.memory, wish.cpus)
     start_cards(machine)
@@ -111,6 +116,7 @@ def _settle(wish: Wish, acceleration: Acceleration, image: Path) -> Machine:
         return machines.save(
             Machine(
                 name=wish.name,
+                kind=wish.kind,
                 ssh_port=free_port(taken),
                 acceleration=acceleration,
                 memory=wish.memory,
@@ -149,10 +155,8 @@ def _make_keys(machine: Machine) -> None:
     credentials = machine.directory / "credentials"
     credentials.mkdir()
     files = tmpfiles(login.encode(), host_key.read_bytes(), public.encode())
-    (credentials / "files").write_text(
-        f"io.systemd.credential.binary:tmpfiles.extra={base64.b64encode(files.encode()).decode()}"
-    )
-    (credentials / "hostname").write_text(f"io.systemd.credential:system.hostname={machine.name}")
+    for name, content in (("tmpfiles.extra", files), ("system.hostname", machine.name)):
+        (credentials / name).write_bytes(machine.kind.platform.credential_file(name, content.encode()))
 
 
 def tmpfiles(login: bytes, host_key: bytes, host_key_public: bytes) -> str:

@@ -16,6 +16,7 @@ from metis_provision.lab.paths import state_dir
 from metis_provision.lab.payload import Payload
 from metis_provision.lab.pcie import card_device, card_id
 from metis_provision.lab.places import names
+from metis_provision.lab.platforms import Kind
 from metis_provision.lab.process import ProcessRecord, read_record
 from metis_provision.lab.qemu import NETWORK, Acceleration
 from metis_provision.lab.qmp import Qmp
@@ -80,6 +81,7 @@ class Machine(BaseModel):
 
     version: int = STATE_VERSION
     name: str
+    kind: Kind = Kind.PC
     ssh_host: str = "127.0.0.1"
     ssh_port: int
     ssh_user: str = "root"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from metis_provision.lab.platforms import PC, Platform
 from metis_provision.lab.standin.source import DRIVER_VERSION, RUNTIME_VERSION, driver_tarball, runtime_deb
 from metis_provision.model.errors import UserError
 from metis_provision.supply.versions import pair_mistakes, runtime_of
@@ -36,12 +37,12 @@ def pinned(path: Path, version: str) -> Payload:
         return Payload(version=version, source=path, sha256=hashlib.file_digest(stream, "sha256").hexdigest())
 
 
-def runtime_payload(directory: Path, driver_version: str) -> Payload:
-    """Return the stand-in runtime, built into ``directory`` as a version that belongs to that driver."""
+def runtime_payload(directory: Path, driver_version: str, platform: Platform = PC) -> Payload:
+    """Return the stand-in runtime of a platform, built into ``directory`` as a version that belongs to that driver."""
     version = RUNTIME_VERSION
     if pair_mistakes(driver_version, version):
         version = runtime_of(driver_version) or driver_version
-    return pinned(runtime_deb(directory, version=version), version)
+    return pinned(runtime_deb(directory, version=version, platform=platform), version)
 
 
 def driver_payload(directory: Path, source: Path | None, version: str | None) -> Payload:

@@ -17,20 +17,18 @@ from metis_provision.lab.apt import read_apt_setup
 from metis_provision.lab.bootstrap import bootstrap, mmdebstrap_command
 from metis_provision.lab.cache import obtain
 from metis_provision.lab.pcie import Device
+from metis_provision.lab.platforms import PC, Platform
 from metis_provision.model.errors import ExitCode, UserError
 
 logger = logging.getLogger(__name__)
 
 OLDEST_QEMU = (10, 1)
 """The first release with vfio-user-pci (QEMU's ChangeLog 10.1)."""
-PROGRAM = "qemu-system-x86_64"
 
 NETWORK = "net"
 """QEMU's id of the machine's network."""
 
 TOOLS_RELEASE = "trixie"
-GRUB_PACKAGES = ("grub-common", "grub-pc-bin")
-QEMU_PACKAGES = (f"qemu-system-x86/{TOOLS_RELEASE}-backports",)
 
 # What the loader does on every reset, so a kernel the guest installed is the one its next reboot gets: the links
 # in / are kept by Debian's kernel packages. A menu the guest owns has precedence.
@@ -66,17 +64,24 @@ class Acceleration(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Toolbox:
-    """QEMU and the boot loader made for it; ``environment`` is added to ours when QEMU runs."""
+    """QEMU and the boot loader made for it; ``environment`` is added to ours when QEMU runs.
+
+    ``loader`` is None for a computer whose kernel its own firmware finds.
+    """
 
     qemu: tuple[str, ...]
-    loader: Path
+    loader: Path | None
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class MachineShape:
-    """What of a machine shows in QEMU's arguments; ``memory`` in MiB, ``bus`` in the order of PCI addresses."""
+    """What of a machine shows in QEMU's arguments; ``memory`` in MiB, ``bus`` in the order of PCI addresses.
 
+    ``boot`` are the arguments that say what is started.
+    """
+
+    platform: Platform
     name: str
     memory: int
     cpus: int
@@ -87,17 +92,18 @@ class MachineShape:
     qmp: Path
     credentials: tuple[Path, ...]
     bus: tuple[Device, ...]
+    boot: tuple[str, ...]
 
 
 def qemu_version(text: str) -> tuple[int, int] | None:
-    """Return major and minor of ``qemu-system-x86_64 --version``."""
+    """Return major and minor of what QEMU's ``--version`` prints."""
     found = re.search(r"version (\d+)\.(\d+)", text)
     return (int(found[1]), int(found[2])) if found else None
 
 
-def own_qemu() -> str | None:
-    """Return this machine's own QEMU if it is new enough."""
-    path = shutil.which(PROGRAM)
+def own_qemu(platform: Platform = PC) -> str | None:
+    """Return this machine's own QEMU for a platform if it is new enough."""
+    path = shutil.which(platform.program)
     if path is None:
         return None
     answer = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
@@ -105,24 +111,23 @@ def own_qemu() -> str | None:
     return path if version is not None and version >= OLDEST_QEMU else None
 
 
-def toolbox() -> Toolbox:
+def toolbox(platform: Platform = PC) -> Toolbox:
     """Return QEMU and its boot loader, from the cache or built; UserError if that is impossible."""
-    own = own_qemu()
-    packages = GRUB_PACKAGES if own else (*QEMU_PACKAGES, *GRUB_PACKAGES)
-    recipe = {
-        "packages": packages,
-        "release": TOOLS_RELEASE,
-        "loader": [LOADER_CONFIG, LOADER_MODULES],
-        "layout": 1,
-    }
-    entry = obtain("tools", recipe, lambda directory: _build_tools(directory, packages))
-    root, loader = entry / "root", entry / "loader"
+    own = own_qemu(platform)
+    packages = platform.loader_packages if own else (platform.qemu_package, *platform.loader_packages)
+    if own and not packages:
+        return Toolbox((own,), None)
+    loader = {"loader": [LOADER_CONFIG, LOADER_MODULES]} if platform.loader_packages else {}
+    recipe = {"packages": packages, "release": TOOLS_RELEASE, **loader, "layout": 1}
+    entry = obtain("tools", recipe, lambda directory: _build_tools(directory, packages, platform))
+    root = entry / "root"
+    made = entry / "loader" if loader else None
     if own:
-        return Toolbox((own,), loader)
+        return Toolbox((own,), made)
     libraries = root / "usr/lib/x86_64-linux-gnu"
-    data = [argument for part in ("qemu", "seabios") for argument in ("-L", str(root / "usr/share" / part))]
-    qemu = (*_run_from(root, PROGRAM), *data)
-    return Toolbox(qemu, loader, {"QEMU_MODULE_DIR": str(libraries / "qemu")})
+    data = [argument for part in platform.data for argument in ("-L", str(root / "usr/share" / part))]
+    qemu = (*_run_from(root, platform.program), *data)
+    return Toolbox(qemu, made, {"QEMU_MODULE_DIR": str(libraries / "qemu")})
 
 
 def _run_from(root: Path, program: str) -> tuple[str, ...]:
@@ -134,7 +139,7 @@ def _run_from(root: Path, program: str) -> tuple[str, ...]:
     return (str(linker), "--library-path", str(root / "usr/lib/x86_64-linux-gnu"), str(root / "usr/bin" / program))
 
 
-def _build_tools(directory: Path, packages: tuple[str, ...]) -> None:
+def _build_tools(directory: Path, packages: tuple[str, ...], platform: Platform) -> None:
     setup = read_apt_setup()
     root = directory / "root"
     command = mmdebstrap_command(
@@ -146,8 +151,9 @@ def _build_tools(directory: Path, packages: tuple[str, ...]) -> None:
         sources=setup.sources(TOOLS_RELEASE, backports=True),
         apt_options=(*setup.options, f'APT::Default-Release "{TOOLS_RELEASE}-backports";'),
     )
-    bootstrap(command, "QEMU")
-    _build_loader(root, directory)
+    bootstrap(command, f"QEMU for {platform.architecture}")
+    if platform.loader_packages:
+        _build_loader(root, directory)
 
 
 def _build_loader(root: Path, directory: Path) -> None:
@@ -221,33 +227,29 @@ def _environment(tools: Toolbox) -> dict[str, str] | None:
     return {"PATH": "/usr/bin:/bin", **tools.environment}
 
 
-def qemu_arguments(shape: MachineShape, loader: Path) -> list[str]:
-    """Return the arguments of a machine: q35, user-mode network, QMP, then the bus."""
+def qemu_arguments(shape: MachineShape) -> list[str]:
+    """Return the arguments of a machine: the computer, user-mode network, QMP, then the bus."""
     kvm = shape.acceleration is Acceleration.KVM
+    platform = shape.platform
     arguments = [
         *("-name", shape.name, "-no-user-config", "-nodefaults", "-display", "none"),
         # The card process maps the guest's memory to read and write it, as a card does.
         *("-object", f"memory-backend-memfd,id=ram,size={shape.memory}M,share=on"),
-        *(
-            "-machine",
-            "q35,memory-backend=ram,sata=off,smbus=off,i8042=off",
-            "-m",
-            str(shape.memory),
-            "-smp",
-            str(shape.cpus),
-        ),
-        *("-accel", "kvm" if kvm else "tcg,thread=multi", "-cpu", "host" if kvm else "qemu64,-svm"),
-        *("-rtc", "base=utc", "-device", "virtio-rng-pci"),
-        *("-kernel", str(loader)),
+        *("-machine", platform.machine, "-m", str(shape.memory), "-smp", str(shape.cpus)),
+        *("-accel", "kvm" if kvm else "tcg,thread=multi", "-cpu", "host" if kvm else platform.emulated_cpu),
+        *("-rtc", "base=utc", "-device", platform.random),
+        *shape.boot,
         # The guest's flushes are not passed on: losing a lab machine in a power failure costs nothing.
-        *("-drive", f"file={shape.disk},format=raw,if=virtio,cache=unsafe,discard=unmap"),
+        *("-drive", f"file={shape.disk},format=raw,{platform.drive},cache=unsafe,discard=unmap"),
+        *platform.disk,
         *("-netdev", f"user,id={NETWORK},ipv6=off,hostfwd=tcp:127.0.0.1:{shape.ssh_port}-:22"),
-        *("-device", f"virtio-net-pci,netdev={NETWORK},romfile="),
+        *("-device", platform.network.format(network=NETWORK)),
         *("-chardev", f"file,id=console,path={shape.console},append=on", "-serial", "chardev:console"),
         *("-chardev", f"socket,id=qmp,path={shape.qmp},server=on,wait=off", "-mon", "chardev=qmp,mode=control"),
+        *platform.more,
     ]
     for credential in shape.credentials:
-        arguments += ["-smbios", f"type=11,path={credential}"]
+        arguments += platform.credential_arguments(credential)
     for device in shape.bus:
         arguments += ["-device", json.dumps(device)]
     return arguments

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import socket
 import time
 from collections.abc import Mapping
@@ -16,8 +17,8 @@ from metis_provision.model.errors import ExitCode, UserError
 class Qmp:
     """A connection to a running QEMU; a context manager. UserError if QEMU is not there or refuses a command."""
 
-    def __init__(self, path: Path, timeout: float = 20.0) -> None:
-        """Connect to the socket ``path`` and negotiate; ``timeout`` in seconds is for each answer."""
+    def __init__(self, path: Path, timeout: float | None = 20.0) -> None:
+        """Connect to the socket ``path`` and negotiate; ``timeout`` in seconds is for each answer, None for ever."""
         self._path = path
         self._timeout = timeout
         self._stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -61,7 +62,7 @@ class Qmp:
 
     def wait_event(self, name: str, **data: object) -> dict[str, Any]:
         """Return the next event of that name whose data holds ``data``; UserError if it does not come in time."""
-        deadline = time.monotonic() + self._timeout
+        deadline = math.inf if self._timeout is None else time.monotonic() + self._timeout
         while True:
             for event in self._events:
                 if event["event"] == name and data.items() <= event.get("data", {}).items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -35,6 +36,21 @@ MACHINE_TOOLS = {
 }
 """Programs of the machine tier and the Debian packages they are in; QEMU is not among them, it comes by itself."""
 
+TWIN_TOOLS = {
+    **MACHINE_TOOLS,
+    "arch-test": "arch-test",
+    "qemu-aarch64-static": "qemu-user-static",
+    "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
+    "dtc": "device-tree-compiler",
+    "fdtput": "device-tree-compiler",
+    "fdtoverlay": "device-tree-compiler",
+    "mcopy": "mtools",
+    "mkfs.vfat": "dosfstools",
+    "sfdisk": "fdisk",
+}
+"""Programs of a Raspberry Pi twin and the Debian packages they are in."""
+_CROSS_HEADER = Path("/usr/aarch64-linux-gnu/include/stdlib.h")
+
 BROWSER_TOOLS = {"chromium": "chromium", "chromedriver": "chromium-driver"}
 """Programs of the browser tier and the Debian packages they are in."""
 
@@ -52,6 +68,30 @@ def missing_requirements() -> list[str]:
         *missing_files({KEYRING: "debian-archive-keyring", Path("/usr/include/stdlib.h"): "libc6-dev"}),
         *missing_mirror(),
         *missing_space(),
+    ]
+
+
+def missing_twin_requirements() -> list[str]:
+    """Return why ``lab up --kind pi5`` cannot work here; empty if it can."""
+    return [
+        *missing_platform(),
+        *missing_tools(TWIN_TOOLS),
+        *missing_files({KEYRING: "debian-archive-keyring", _CROSS_HEADER: "libc6-dev-arm64-cross"}),
+        *missing_emulation(),
+        *missing_mirror(),
+        *missing_space(),
+    ]
+
+
+def missing_emulation() -> list[str]:
+    """Return why programs for arm64, such as package scripts, do not run here, if they do not."""
+    if shutil.which("arch-test") is None or shutil.which("qemu-aarch64-static") is None:
+        return []
+    if subprocess.run(["arch-test", "arm64"], capture_output=True, check=False).returncode == 0:
+        return []
+    return [
+        "Programs for arm64 do not run here: apt-get install qemu-user-static binfmt-support, "
+        "then update-binfmts --enable qemu-aarch64."
     ]
 
 

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from metis_provision.lab.card.control import CardControl
 from metis_provision.lab.pcie import bus_devices
+from metis_provision.lab.platforms import Kind
 from metis_provision.lab.process import START_SECONDS, start_recorded
-from metis_provision.lab.qemu import MachineShape, qemu_arguments, toolbox
+from metis_provision.lab.qemu import MachineShape, Toolbox, qemu_arguments, toolbox
 from metis_provision.lab.qmp import Qmp
+from metis_provision.lab.topology import Topology
 from metis_provision.model.errors import ExitCode, UserError
 
 if TYPE_CHECKING:
@@ -46,9 +48,28 @@ def _start_card(machine: Machine, card: CardFiles) -> None:
 
 def start_qemu(machine: Machine) -> None:
     """Start QEMU with every card in its slot and wait until it takes commands."""
-    tools = toolbox()
-    sockets = {slot: machine.card(slot).socket for slot in machine.topology.cards}
+    tools = toolbox(machine.kind.platform)
+    if machine.kind is Kind.PC:
+        command = qemu_command(machine, tools, machine.topology, ("-kernel", str(tools.loader)))
+    else:
+        command = [sys.executable, "-m", "metis_provision.lab.power", machine.name]
+    log = machine.directory / "qemu.log"
+    process = start_recorded(command, machine.qemu_record, log, tools.environment)
+    deadline = time.monotonic() + machine.kind.platform.start_seconds
+    while process.is_alive() and time.monotonic() < deadline:
+        try:
+            with Qmp(machine.qmp):
+                return
+        except UserError:
+            time.sleep(0.05)
+    raise UserError(f"QEMU did not start: {' '.join(last_lines(log, 2)) or 'no output'}", ExitCode.FAILED)
+
+
+def qemu_command(machine: Machine, tools: Toolbox, topology: Topology, boot: tuple[str, ...]) -> list[str]:
+    """Return the command of a machine's QEMU with the cards of ``topology``; ``boot`` says what is started."""
+    sockets = {slot: machine.card(slot).socket for slot in topology.cards}
     shape = MachineShape(
+        platform=machine.kind.platform,
         name=machine.name,
         memory=machine.memory,
         cpus=machine.cpus,
@@ -58,19 +79,10 @@ def start_qemu(machine: Machine) -> None:
         console=machine.console,
         qmp=machine.qmp,
         credentials=tuple(sorted((machine.directory / "credentials").iterdir())),
-        bus=tuple(bus_devices(machine.topology, sockets)),
+        bus=tuple(bus_devices(topology, sockets)),
+        boot=boot,
     )
-    command = [*tools.qemu, *qemu_arguments(shape, tools.loader)]
-    log = machine.directory / "qemu.log"
-    process = start_recorded(command, machine.qemu_record, log, tools.environment)
-    deadline = time.monotonic() + START_SECONDS
-    while process.is_alive() and time.monotonic() < deadline:
-        try:
-            with Qmp(machine.qmp):
-                return
-        except UserError:
-            time.sleep(0.05)
-    raise UserError(f"QEMU did not start: {' '.join(last_lines(log, 2)) or 'no output'}", ExitCode.FAILED)
+    return [*tools.qemu, *qemu_arguments(shape)]
 
 
 def last_lines(path: Path, count: int = CONSOLE_LINES) -> list[str]:

@@ -93,7 +93,7 @@ def test_no_compiler_for_the_runtime(tmp_path, monkeypatch):
     [("1.6.2", "1.8.0"), ("1.6.3", "1.8.0"), ("1.4.4", "1.5.3"), ("1.4.17", "1.6"), ("1.5.6", "1.5.6")],
 )
 def test_the_runtime_is_one_that_belongs_to_the_driver(tmp_path, monkeypatch, driver, runtime):
-    def build(directory, version):
+    def build(directory, version, platform):
         (directory / "runtime.deb").write_bytes(b"")
         return directory / "runtime.deb"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from metis_provision.lab import qemu
+from metis_provision.lab.platforms import PC, PI
 from metis_provision.lab.qemu import (
     Acceleration,
     MachineShape,
@@ -19,10 +20,12 @@ from metis_provision.lab.qemu import (
     probe_firmware,
     qemu_arguments,
     qemu_version,
+    toolbox,
 )
 from metis_provision.model.errors import UserError
 
 SHAPE = MachineShape(
+    platform=PC,
     name="demo",
     memory=1024,
     cpus=2,
@@ -33,7 +36,9 @@ SHAPE = MachineShape(
     qmp=Path("/s/qmp.sock"),
     credentials=(Path("/s/a"), Path("/s/b")),
     bus=({"driver": "pcie-root-port", "id": "rp0"}, {"driver": "vfio-user-pci", "bus": "rp0"}),
+    boot=("-kernel", "/t/loader"),
 )
+TWIN = dataclasses.replace(SHAPE, platform=PI, boot=("-kernel", "/s/kernel", "-dtb", "/s/tree.dtb"))
 
 
 def option(arguments, name):
@@ -41,19 +46,19 @@ def option(arguments, name):
 
 
 def test_the_bus_comes_last_and_the_guests_memory_is_shared():
-    arguments = qemu_arguments(SHAPE, Path("/t/loader"))
+    arguments = qemu_arguments(SHAPE)
     assert [json.loads(words) for words in option(arguments, "-device")[-2:]] == list(SHAPE.bus)
     assert option(arguments, "-object") == ["memory-backend-memfd,id=ram,size=1024M,share=on"]
     assert "memory-backend=ram" in option(arguments, "-machine")[0]
 
 
 def test_ssh_is_forwarded_from_loopback_only():
-    (network,) = option(qemu_arguments(SHAPE, Path("/t/loader")), "-netdev")
+    (network,) = option(qemu_arguments(SHAPE), "-netdev")
     assert "hostfwd=tcp:127.0.0.1:22001-:22" in network
 
 
 def test_secrets_are_named_by_file_and_never_on_the_command_line():
-    arguments = qemu_arguments(SHAPE, Path("/t/loader"))
+    arguments = qemu_arguments(SHAPE)
     assert option(arguments, "-smbios") == ["type=11,path=/s/a", "type=11,path=/s/b"]
 
 
@@ -62,12 +67,52 @@ def test_secrets_are_named_by_file_and_never_on_the_command_line():
     [(Acceleration.TCG, "tcg,thread=multi", "qemu64,-svm"), (Acceleration.KVM, "kvm", "host")],
 )
 def test_acceleration(acceleration, accel, cpu):
-    arguments = qemu_arguments(dataclasses.replace(SHAPE, acceleration=acceleration), Path("/t/loader"))
+    arguments = qemu_arguments(dataclasses.replace(SHAPE, acceleration=acceleration))
     assert (option(arguments, "-accel"), option(arguments, "-cpu")) == ([accel], [cpu])
 
 
 def test_a_reboot_of_the_guest_stays_possible():
-    assert "-no-reboot" not in qemu_arguments(SHAPE, Path("/t/loader"))
+    assert "-no-reboot" not in qemu_arguments(SHAPE)
+
+
+def test_a_twin_has_everything_but_the_card_off_the_pcie_bus_and_leaves_at_a_reboot():
+    arguments = qemu_arguments(TWIN)
+    assert arguments[arguments.index("-kernel") : arguments.index("-kernel") + 4] == list(TWIN.boot)
+    assert option(arguments, "-machine") == ["virt,gic-version=3,memory-backend=ram"]
+    assert option(arguments, "-cpu") == ["cortex-a76"]
+    soldered = option(arguments, "-device")[: -len(TWIN.bus)]
+    assert [words.partition(",")[0] for words in soldered] == [
+        "virtio-rng-device",
+        "virtio-blk-device",
+        "virtio-net-device",
+    ]
+    assert "-no-reboot" in arguments
+    assert option(arguments, "-fw_cfg") == [
+        "name=opt/io.systemd.credentials/a,file=/s/a",
+        "name=opt/io.systemd.credentials/b,file=/s/b",
+    ]
+
+
+@pytest.mark.parametrize("platform", [PC, PI])
+def test_a_credential_of_the_longest_name_fits(platform):
+    # FW_CFG_MAX_FILE_PATH in QEMU's include/standard-headers/linux/qemu_fw_cfg.h, with the closing NUL.
+    (name,) = [word for word in platform.credential_arguments(Path("/s/system.hostname")) if "=" in word]
+    assert len(name.partition(",")[0].removeprefix("name=")) < 56
+
+
+def test_a_credential_says_its_name_where_its_place_does_not():
+    assert PC.credential_file("system.hostname", b"demo") == b"io.systemd.credential.binary:system.hostname=ZGVtbw=="
+    assert PI.credential_file("system.hostname", b"demo") == b"demo"
+
+
+def test_each_platform_has_a_qemu_of_its_own(tmp_path, monkeypatch):
+    program = tmp_path / PI.program
+    program.write_text("#!/bin/sh\necho 'QEMU emulator version 11.0.2'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    assert own_qemu(PC) is None
+    assert own_qemu(PI) == str(program)
+    assert toolbox(PI) == Toolbox((str(program),), None)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +130,7 @@ def test_version(text, version):
 
 @pytest.mark.parametrize(("version", "usable"), [("10.1.0", True), ("11.0.2", True), ("10.0.9", False), ("7.2", False)])
 def test_the_hosts_own_qemu_is_taken_from_10_1_on(tmp_path, monkeypatch, version, usable):
-    program = tmp_path / qemu.PROGRAM
+    program = tmp_path / PC.program
     program.write_text(f"#!/bin/sh\necho 'QEMU emulator version {version}'\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
@@ -106,7 +151,7 @@ def test_the_probe_begins_at_the_reset_vector():
 
 
 def fake_qemu(script):
-    return Toolbox(("sh", "-c", script, "qemu"), Path("/t/loader"))
+    return Toolbox(("sh", "-c", script, "qemu"), None)
 
 
 def test_an_accelerator_counts_only_if_the_guest_said_so():

@@ -12,8 +12,11 @@ from metis_provision.controller.directories import cache_dir
 from metis_provision.lab import lifecycle, requirements
 from metis_provision.lab.lifecycle import Wish, up
 from metis_provision.lab.paths import state_dir
+from metis_provision.lab.platforms import Kind
 from metis_provision.lab.requirements import (
     MACHINE_TOOLS,
+    TWIN_TOOLS,
+    missing_emulation,
     missing_files,
     missing_platform,
     missing_requirements,
@@ -24,13 +27,39 @@ from metis_provision.lab.requirements import (
 from metis_provision.model.errors import UserError
 
 
-@pytest.mark.parametrize("tool", sorted(MACHINE_TOOLS))
+@pytest.mark.parametrize("tool", sorted(TWIN_TOOLS))
 def test_each_missing_tool_names_its_package(tmp_path, monkeypatch, tool):
-    for other in MACHINE_TOOLS:
+    for other in TWIN_TOOLS:
         if other != tool:
             (tmp_path / other).symlink_to("/bin/true")
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert missing_tools(MACHINE_TOOLS) == [f"{tool} is missing: apt-get install {MACHINE_TOOLS[tool]}."]
+    assert missing_tools(TWIN_TOOLS) == [f"{tool} is missing: apt-get install {TWIN_TOOLS[tool]}."]
+    if tool in MACHINE_TOOLS:
+        assert missing_tools(MACHINE_TOOLS) == missing_tools(TWIN_TOOLS)
+
+
+@pytest.mark.parametrize(("status", "told"), [(0, 0), (1, 1)])
+def test_a_machine_that_runs_no_programs_for_arm64(tmp_path, monkeypatch, status, told):
+    for tool in ("arch-test", "qemu-aarch64-static"):
+        (tmp_path / tool).write_text(f"#!/bin/sh\nexit {status}\n")
+        (tmp_path / tool).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    sentences = missing_emulation()
+    assert len(sentences) == told
+    assert all("update-binfmts --enable qemu-aarch64" in sentence for sentence in sentences)
+
+
+def test_without_the_tools_their_packages_are_all_that_is_told(monkeypatch):
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert missing_emulation() == []
+
+
+def test_a_twin_refuses_before_it_touches_anything(monkeypatch):
+    monkeypatch.setattr(lifecycle, "missing_requirements", list)
+    monkeypatch.setattr(lifecycle, "missing_twin_requirements", lambda: ["mcopy is missing."])
+    with pytest.raises(UserError, match="mcopy is missing"):
+        up(Wish(kind=Kind.PI5))
+    assert not Path(state_dir()).exists()
 
 
 def test_missing_files(tmp_path):

@@ -1,7 +1,7 @@
 """The card's control socket: one JSON request a line, one JSON answer a line; server's codec and client.
 
-Requests: ``{"fault": NAME, "on": true|false}``, ``{"status": true}``, ``{"faults": true}``. Answers:
-``{"ok": true, ...}`` or ``{"ok": false, "error": "one sentence"}``.
+Requests: ``{"fault": NAME, "on": true|false}``, ``{"status": true}``, ``{"faults": true}``,
+``{"port": [GENERATION, LANES]}``. Answers: ``{"ok": true, ...}`` or ``{"ok": false, "error": "one sentence"}``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metis_provision.lab.card.faults import BEHAVIOURS
+from metis_provision.lab.card.profiles import Port
 from metis_provision.model.errors import UserError
 
 if TYPE_CHECKING:
@@ -52,7 +53,13 @@ def _carry_out(card: MetisCard, request: object, *, connected: bool) -> dict[str
             return {"connected": connected, **card.status()}
         case {"faults": True, **rest} if not rest:
             return {"known": list(BEHAVIOURS)}
-    raise _Refusal('The request is none of {"status": true}, {"faults": true}, {"fault": NAME, "on": true}.')
+        case {"port": [int(generation), int(lanes)], **rest} if not rest:
+            card.port = Port(generation, lanes)
+            return {}
+    raise _Refusal(
+        'The request is none of {"status": true}, {"faults": true}, {"fault": NAME, "on": true}, '
+        '{"port": [GENERATION, LANES]}.'
+    )
 
 
 class CardControl:
@@ -75,6 +82,10 @@ class CardControl:
         """Return the names of the faults the running card knows."""
         known: list[str] = self._ask({"faults": True})["known"]
         return known
+
+    def port(self, generation: int, lanes: int) -> None:
+        """Put the card below a port that can do this, from its next reset on; UserError if it is not there."""
+        self._ask({"port": [generation, lanes]})
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         try:

@@ -20,6 +20,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from metis_provision.lab.card.compute import matrix, multiply
+from metis_provision.lab.platforms import PC, Platform
 from metis_provision.model.errors import ExitCode, UserError
 
 DRIVER_VERSION = "1.6.2"
@@ -112,21 +113,22 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes | None) -> None:
         archive.addfile(member, io.BytesIO(content))
 
 
-def runtime_deb(out_dir: Path, version: str = RUNTIME_VERSION) -> Path:
+def runtime_deb(out_dir: Path, version: str = RUNTIME_VERSION, platform: Platform = PC) -> Path:
     """Build ``axelera-runtime-<version>_<version>-1_<arch>.deb`` into ``out_dir`` and return its path.
 
-    Needs gcc with a static C library and dpkg-deb; UserError naming the Debian package where one is missing.
+    Needs the platform's gcc with a static C library, and dpkg-deb; UserError naming the Debian package of one that is
+    missing.
     """
     _check_version(version)
-    _tool("gcc", "gcc and libc6-dev")
+    _tool(platform.compiler, platform.compiler_package)
     packer = _tool("dpkg-deb", "dpkg")
-    architecture = _run([_tool("dpkg", "dpkg"), "--print-architecture"], Path.cwd()).strip()
+    architecture = platform.architecture
     out_dir.mkdir(parents=True, exist_ok=True)
     path = out_dir.resolve() / f"axelera-runtime-{version}_{version}-1_{architecture}.deb"
     with tempfile.TemporaryDirectory(prefix="standin-") as scratch:
         root = Path(scratch) / "root"
         binaries = root / "usr/bin"
-        build_tools(binaries, version)
+        build_tools(binaries, version, platform)
         model_file((root / MODEL_PATH.lstrip("/")).parent, version)
         control = root / "DEBIAN/control"
         control.parent.mkdir()
@@ -136,10 +138,10 @@ def runtime_deb(out_dir: Path, version: str = RUNTIME_VERSION) -> Path:
     return path
 
 
-def build_tools(directory: Path, version: str = RUNTIME_VERSION) -> tuple[Path, ...]:
+def build_tools(directory: Path, version: str = RUNTIME_VERSION, platform: Platform = PC) -> tuple[Path, ...]:
     """Build axdevice and axrunmodel into ``directory``; static, so that they run wherever they are carried."""
     _check_version(version)
-    compiler = _tool("gcc", "gcc and libc6-dev")
+    compiler = _tool(platform.compiler, platform.compiler_package)
     directory.mkdir(parents=True, exist_ok=True)
     with _sources() as sources:
         for tool, names in _TOOLS.items():
