@@ -56,6 +56,10 @@ def _run_once(machine: Machine, tools: Toolbox) -> bool:
     command += ["-chardev", f"socket,id=power,path={events},server=on,wait=off", "-mon", "chardev=power,mode=control"]
     # If this process is killed, the guest's power goes with it.
     qemu = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command], env={**os.environ, **tools.environment})
+    return _until_it_ends(qemu, events)
+
+
+def _until_it_ends(qemu: subprocess.Popen[bytes], events: Path) -> bool:
     try:
         return _wants_reboot(qemu, events)
     finally:

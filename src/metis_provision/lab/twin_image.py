@@ -37,8 +37,9 @@ for pair in vmlinuz-$1:kernel_2712.img initrd.img-$1:initramfs_2712; do
 done
 """
 
-# dracut looks for what the machine has, and this is not that machine: it is told.
+# An initramfs for the machine this is, as MODULES=dep makes for the PC; fw_cfg brings name and keys.
 DRACUT_CONF = f"""\
+hostonly="yes"
 add_drivers+=" {DRIVERS} "
 omit_dracutmodules+=" plymouth crypt lvm mdraid dmraid multipath nfs iscsi network bluetooth tpm2-tss "
 """

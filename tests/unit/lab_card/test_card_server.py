@@ -105,6 +105,14 @@ def test_status_and_faults_over_the_control_socket(card, paths):
     assert card.faults() == list(BEHAVIOURS)
 
 
+def test_another_port_counts_from_the_next_reset_on(card, paths):
+    card.port(2, 1)
+    assert card.status()["link_width"] == 4
+    with Qemu(paths[0]) as host:
+        host.greet()
+        until(lambda: card.status()["link_width"] == 1)
+
+
 def test_a_fault_nobody_knows(card):
     with pytest.raises(UserError, match=r"card refused: No fault is called 'meltdown'; known are hot-removal"):
         card.fault("meltdown")
@@ -122,6 +130,8 @@ def test_a_fault_nobody_knows(card):
         b'{"status": false}',
         b'{"status": true, "more": 1}',
         b'{"fault": "hang"}',
+        b'{"port": 3}',
+        b'{"port": ["3", 1]}',
         b'{"fault": "hang", "on": 1}',
         b'{"fault": 7, "on": true}',
         b"[" * 2000,

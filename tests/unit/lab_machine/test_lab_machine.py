@@ -17,11 +17,12 @@ from metis_provision.lab import lifecycle, places, ssh
 from metis_provision.lab import machine as machines
 from metis_provision.lab.__main__ import main
 from metis_provision.lab.cli import lab
-from metis_provision.lab.inventory import lab_hosts
+from metis_provision.lab.inventory import host_data, lab_hosts
 from metis_provision.lab.lifecycle import Wish, copy_disk, down, tmpfiles, up
 from metis_provision.lab.machine import Condition
 from metis_provision.lab.paths import require_socket_path, state_dir
 from metis_provision.lab.payload import Payload
+from metis_provision.lab.platforms import Kind
 from metis_provision.lab.process import start_recorded
 from metis_provision.lab.ssh import SshTarget
 from metis_provision.lab.starting import last_lines
@@ -305,6 +306,13 @@ def test_the_inventory_pins_its_payloads(started):
     ((_, data),) = lab_hosts()
     assert settings_mistakes(data) == []
     assert data["metis_driver_sha256"] == data["metis_runtime_sha256"] == DIGEST
+
+
+@pytest.mark.parametrize(
+    ("kind", "carrier"), [(Kind.PC, "generic"), (Kind.PI5, "rpi5-m2-hat-plus"), (Kind.CM5, "exaviz-cruiser")]
+)
+def test_a_twin_sits_on_a_carrier(make_machine, kind, carrier):
+    assert host_data(make_machine(kind=kind))["metis_carrier"] == carrier
 
 
 def test_an_empty_inventory_says_what_to_do(make_machine):
