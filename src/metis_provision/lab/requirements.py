@@ -39,6 +39,7 @@ MACHINE_TOOLS = {
 TWIN_TOOLS = {
     **MACHINE_TOOLS,
     "arch-test": "arch-test",
+    "busybox": "busybox",
     "qemu-aarch64-static": "qemu-user-static",
     "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
     "dtc": "device-tree-compiler",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import lzma
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from metis_provision.lab.apt import AptSetup, local_certificates, read_apt_setup
@@ -20,8 +22,7 @@ logger = logging.getLogger(__name__)
 DISK_SIZE = 8192
 """MiB, sparse."""
 _OTHERS = {"linux-image-amd64": "linux-image-arm64", "initramfs-tools": "dracut"}
-TWIN_PACKAGES = tuple(_OTHERS.get(package, package) for package in PACKAGES)
-DRIVERS = "virtio_mmio virtio_blk ext4 qemu_fw_cfg"
+TWIN_PACKAGES = (*(_OTHERS.get(package, package) for package in PACKAGES), "busybox-static")
 
 # Instead of raspi-firmware, which is for Raspberry Pi's own kernels and in non-free-firmware.
 BOOT_HOOK = """\
@@ -37,11 +38,33 @@ for pair in vmlinuz-$1:kernel_2712.img initrd.img-$1:initramfs_2712; do
 done
 """
 
-# An initramfs for the machine this is, as MODULES=dep makes for the PC; fw_cfg brings name and keys.
-DRACUT_CONF = f"""\
+# Later initramfs are dracut's, made in the guest for the machine it finds; fw_cfg brings name and keys, and nobody
+# gains from the best compression of a file that is read once under emulation.
+DRACUT_CONF = """\
 hostonly="yes"
-add_drivers+=" {DRIVERS} "
+compress="zstd -3 -q"
+add_drivers+=" virtio_mmio virtio_blk ext4 qemu_fw_cfg "
 omit_dracutmodules+=" plymouth crypt lvm mdraid dmraid multipath nfs iscsi network bluetooth tpm2-tss "
+"""
+
+# The first one is ours: dracut takes longer under user-mode emulation than everything else of the image.
+FIRST_MODULES = ("crc32c_generic", "virtio_mmio", "virtio_blk", "ext4")
+"""ext4 asks for crc32c by name, which modules.dep does not know."""
+FIRST_INIT = """\
+#!/bin/busybox sh
+# Finds the root file system and hands over to it.
+/bin/busybox mount -t devtmpfs dev /dev
+/bin/busybox mount -t proc proc /proc
+for module in /modules/*; do
+    /bin/busybox insmod "$module"
+done
+until root=$(/bin/busybox findfs LABEL=root 2>/dev/null); do
+    /bin/busybox sleep 1
+done
+/bin/busybox mount -t ext4 "$root" /root
+/bin/busybox mount --move /dev /root/dev
+/bin/busybox umount /proc
+exec /bin/busybox switch_root /root /sbin/init
 """
 
 TWIN_SCRIPT = rf"""
@@ -54,9 +77,6 @@ chmod 0755 "$root/etc/kernel/postinst.d/zz-boot-firmware"
 ln -s ../../kernel/postinst.d/zz-boot-firmware "$root/etc/initramfs/post-update.d/zz-boot-firmware"
 cat > "$root/etc/dracut.conf.d/machine.conf" << 'END'
 {DRACUT_CONF}END
-release=$(basename "$root"/lib/modules/*)
-chroot "$root" dracut --quiet --force --no-hostonly --kver "$release" --add-drivers '{DRIVERS}' \
-    --drivers '{DRIVERS}' "/boot/initrd.img-$release"
 """
 
 
@@ -69,7 +89,7 @@ def twin_recipe(setup: AptSetup, certificates: dict[str, str]) -> Recipe:
         "sources": setup.sources(RELEASE),
         "options": setup.guest_options(),
         "certificates": certificates if setup.uses_tls else {},
-        "scripts": [TWIN_SCRIPT],
+        "scripts": [TWIN_SCRIPT, FIRST_INIT, FIRST_MODULES],
         "boot": [CONFIG, COMMAND_LINE, OVERLAYS],
         "size": DISK_SIZE,
         "layout": 1,
@@ -96,13 +116,48 @@ def _build(directory: Path, setup: AptSetup, certificates: dict[str, str]) -> No
         apt_options=setup.options,
         customize=TWIN_SCRIPT,
     )
-    # Each initramfs made by package scripts takes minutes under emulation, and the last step makes the one that counts.
+    # Or the kernel's scripts would call dracut.
     bootstrap(["env", "INITRD=No", *command], "the Raspberry Pi twin's image")
     configure_apt(root, setup.guest_options(), certificates if setup.uses_tls else {})
+    _make_first_initramfs(root, directory / "initramfs")
     _fill_boot(root, boot)
     make_disk(directory / "disk.raw", root, boot, DISK_SIZE)
-    shutil.rmtree(root)
-    shutil.rmtree(boot)
+    for tree in (root, boot, directory / "initramfs"):
+        shutil.rmtree(tree)
+
+
+def _make_first_initramfs(root: Path, tree: Path) -> None:
+    """Write the initramfs of the root's kernel beside it in /boot; ``tree`` is where its files are gathered."""
+    (kernel,) = (root / "lib/modules").iterdir()
+    for directory in ("bin", "dev", "proc", "root", "modules"):
+        (tree / directory).mkdir(parents=True)
+    shutil.copy(root / "usr/bin/busybox", tree / "bin/busybox")
+    (tree / "init").write_text(FIRST_INIT)
+    (tree / "init").chmod(0o755)
+    dependencies = (kernel / "modules.dep").read_text()
+    for number, path in enumerate(load_order(dependencies, FIRST_MODULES)):
+        module = lzma.decompress((kernel / path).read_bytes())
+        (tree / f"modules/{number:02}-{Path(path).stem}").write_bytes(module)
+    image = root / f"boot/initrd.img-{kernel.name}"
+    pack = ["sh", "-c", 'find . | busybox cpio -o -H newc >"$1"', "sh", str(image)]
+    done = subprocess.run(pack, cwd=tree, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UserError(f"busybox cannot pack {image}: {done.stderr.strip()}", ExitCode.FAILED)
+
+
+def load_order(dependencies: str, wanted: Sequence[str]) -> list[str]:
+    """Return the files of ``wanted`` modules as modules.dep(5) has them, in the order to load them in.
+
+    UserError naming one that is not there.
+    """
+    needs = dict(line.split(":", 1) for line in dependencies.splitlines())
+    names = {Path(path).name.split(".")[0].replace("-", "_"): path for path in needs}
+    for name in wanted:
+        if name not in names:
+            raise UserError(f"The twin's kernel has no module {name}.", ExitCode.FAILED)
+    # The file lists all that a module needs, what is to be loaded first last.
+    order = [path for name in wanted for path in (*reversed(needs[names[name]].split()), names[name])]
+    return list(dict.fromkeys(order))
 
 
 def _fill_boot(root: Path, boot: Path) -> None:
