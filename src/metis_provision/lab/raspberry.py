@@ -162,4 +162,5 @@ otg_mode=1
 
 [all]
 """
-COMMAND_LINE = "console=ttyAMA0 root=LABEL=root rootfstype=ext4 rootwait quiet\n"
+COMMAND_LINE = "console=ttyAMA0 root=LABEL=root rootfstype=ext4 rootwait quiet systemd.default_device_timeout_sec=600\n"
+"""With systemd's 90 s, a twin on a busy machine ends in emergency mode before udev has found its boot partition."""

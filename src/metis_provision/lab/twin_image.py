@@ -117,7 +117,7 @@ def _build(directory: Path, setup: AptSetup, certificates: dict[str, str]) -> No
         customize=TWIN_SCRIPT,
     )
     # Or the kernel's scripts would call dracut.
-    bootstrap(["env", "INITRD=No", *command], "the Raspberry Pi twin's image")
+    bootstrap(["env", "INITRD=No", *command], "the image of a Raspberry Pi twin")
     configure_apt(root, setup.guest_options(), certificates if setup.uses_tls else {})
     _make_first_initramfs(root, directory / "initramfs")
     _fill_boot(root, boot)
