@@ -35,6 +35,7 @@ from metis_provision.lab.machine import Machine
 from metis_provision.lab.places import names
 from metis_provision.lab.platforms import Kind
 from metis_provision.lab.qemu import Acceleration
+from metis_provision.lab.recordings import replay_command
 from metis_provision.lab.ssh import SshTarget
 from metis_provision.lab.standin.vendor import Way, offer, served
 from metis_provision.lab.switching import switch
@@ -49,6 +50,9 @@ _CONTAINER, _FLEET = "container", "fleet"
 def lab() -> None:
     """Virtual hosts with a virtual Metis card, for trying things without hardware."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+
+
+lab.add_command(replay_command)
 
 
 @lab.command("up", epilog="Example: metis-provision lab up --name demo --cards 2")

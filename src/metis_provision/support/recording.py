@@ -125,7 +125,7 @@ def read_recording(text: str, where: str) -> Recording:
     """
     lines = text.splitlines()
     if not any(line.startswith("@survey ") for line in lines):
-        raise UserError(f"{where}: this is no recording; metis-provision lab record HOST --out FILE makes one")
+        raise UserError(f"{where}: this is no recording; see tests/fixtures/surveys for some")
     try:
         day = _day(_headed(lines, _RECORDED))
         key = base64.b64decode(_headed(lines, _KEY), validate=True) or None

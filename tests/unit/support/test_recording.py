@@ -112,7 +112,7 @@ def test_a_file_inside_the_survey_is_masked_too():
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "here: this is no recording; metis-provision lab record HOST --out FILE makes one"),
+        ("", "here: this is no recording; see tests/fixtures/surveys for some"),
         ("hello\n", "this is no recording"),
         (PROVISIONED[: len(PROVISIONED) // 2], "here: the look at the host came back without"),
         (PROVISIONED.removesuffix("@complete\n"), "cut off before its end"),
