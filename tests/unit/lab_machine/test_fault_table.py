@@ -67,3 +67,9 @@ def test_a_name_that_is_no_faults_name():
 def test_no_fault_of_that_name():
     with pytest.raises(UserError, match=r"No fault is called 'meltdown': metis-provision lab fault --list"):
         fault_called("meltdown")
+
+
+def test_what_a_tool_complains_of_comes_before_its_status():
+    fault = fault_called("read-only-etc")
+    assert fault.is_shown_by("touch: cannot touch '/etc/metis-lab-write': Read-only file system\nstatus 1\n")
+    assert not fault.is_shown_by("status 0\n")
