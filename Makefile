@@ -20,7 +20,7 @@ check: .venv/ready
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/shellcheck $$(git grep -lE '^#! ?/bin/(sh|bash)' -- . ':!*.j2' ':!tests/golden')
+	@$(BIN)/shellcheck $$(git grep -lE '^#! ?/bin/(sh|bash)' -- . ':!*.j2' ':!*.py' ':!tests/golden')
 	@$(BIN)/python tools/docs.py --check
 	@$(BIN)/pytest -q tests/unit
 
