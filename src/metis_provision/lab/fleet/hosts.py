@@ -233,7 +233,7 @@ def _fleet_around(name: str) -> Fleet | None:
 def _refuse_taken(name: str) -> None:
     if not any((state_dir() / name).iterdir()):
         return
-    if has_fleet(name) and load_fleet(name).condition() is not Condition.RUNNING:
+    if has_fleet(name) and load_fleet(name).condition() not in (Condition.RUNNING, Condition.HOSTS_ENDED):
         end_fleet(name)
         return
     raise UserError(f"{name} is there already: metis-provision lab down --name {name}")
@@ -322,7 +322,8 @@ def _write(path: Path, text: str) -> None:
 def _run(*command: str) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
-        raise UserError(f"{command[0]} failed: {(result.stderr.strip() or 'no output').splitlines()[-1]}")
+        said = (result.stderr.strip() or "no output").splitlines()[-1]
+        raise UserError(f"{command[0]} failed: {said}", ExitCode.FAILED)
 
 
 def _start_host(host: FleetHost, image: Path) -> None:
@@ -345,7 +346,10 @@ def _namespaces_of(host: FleetHost) -> int:
     def apart() -> bool:
         if process is None or not process.is_alive():
             raise UserError(_did_not_come([host]), ExitCode.FAILED)
-        return Path(f"/proc/{process.pid}/ns/net").readlink() != own
+        # One that ends between the two looks is told at the next.
+        with suppress(OSError):
+            return Path(f"/proc/{process.pid}/ns/net").readlink() != own
+        return False
 
     if process is None or not _until(apart):
         raise UserError(_did_not_come([host]), ExitCode.FAILED)

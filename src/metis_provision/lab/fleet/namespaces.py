@@ -37,10 +37,15 @@ def _handles(stack: ExitStack, record: ProcessRecord) -> Iterator[int]:
         if not record.is_alive():
             return
         yield keeper
-        for child in Path(f"/proc/{record.pid}/task/{record.pid}/children").read_text().split():
-            yield _open(stack, int(child))
+        opened = {child: _open(stack, int(child)) for child in _children(record.pid)}
+        for child in _children(record.pid) & opened.keys():
+            yield opened[child]
     except (ProcessLookupError, FileNotFoundError):
         return
+
+
+def _children(pid: int) -> set[str]:
+    return set(Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
 
 
 def _open(stack: ExitStack, pid: int) -> int:
