@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import logging
+import socket
 from dataclasses import dataclass
 
 from pyinfra.api.host import Host
@@ -16,8 +18,9 @@ from metis_provision.facts.support import MetisLook, MetisSurveyText
 from metis_provision.facts.survey import survey_arguments
 from metis_provision.fleet.run import Options, connect, connected
 from metis_provision.model.errors import ExitCode, UserError
-from metis_provision.model.settings import Settings, settings_from
+from metis_provision.model.settings import Settings
 from metis_provision.model.survey import ACTIVE, Section
+from metis_provision.operations.view import host_settings
 from metis_provision.support.look import Look
 
 _CONNECTION = ("ssh_hostname", "ssh_user")
@@ -25,7 +28,7 @@ _CONNECTION = ("ssh_hostname", "ssh_user")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a host answered; an answer that did not come is empty. ``known`` are names of its connection."""
+    """What a host answered; an answer that did not come is empty. ``known`` are names of its and of this machine."""
 
     settings: Settings
     survey: tuple[str, ...]
@@ -49,21 +52,29 @@ def ask(inventory: Inventory, name: str, options: Options) -> Asked:
 
 
 def _answers(host: Host) -> Asked:
-    settings = settings_from(host.data.dict(), where=host.name)
+    settings = host_settings(host)
     wanted = tuple(section for section in Section if settings.cards or section not in ACTIVE)
     survey = host.get_fact(MetisSurveyText, **survey_arguments(survey_request(settings, wanted)))
-    look = host.get_fact(MetisLook)
+    answer = host.get_fact(MetisLook)
+    look = answer if isinstance(answer, Look) else Look()
     data = host.data.dict()
     hostname, user = (str(data.get(key) or "") for key in _CONNECTION)
     return Asked(
         settings,
         tuple(survey or ()),
-        look if isinstance(look, Look) else Look(),
-        tuple(filter(None, (_plain(host.name), hostname))),
-        tuple(filter(None, (user,))),
+        look,
+        tuple(filter(None, (_plain(host.name), hostname, *look.hosts, socket.gethostname()))),
+        tuple(filter(None, (user, *look.users, *_own_user()))),
     )
 
 
 def _plain(name: str) -> str:
     """A host's name without pyinfra's connector before it."""
     return name.partition("/")[2] if name.startswith("@") else name
+
+
+def _own_user() -> tuple[str, ...]:
+    try:
+        return (getpass.getuser(),)
+    except (KeyError, OSError):  # a container's user may have no name
+        return ()

@@ -35,7 +35,7 @@ from metis_provision.lab.machine import Machine
 from metis_provision.lab.places import names
 from metis_provision.lab.platforms import Kind
 from metis_provision.lab.qemu import Acceleration
-from metis_provision.lab.recordings import replay_command
+from metis_provision.lab.recordings import record_command, replay_command
 from metis_provision.lab.ssh import SshTarget
 from metis_provision.lab.standin.vendor import Way, offer, served
 from metis_provision.lab.switching import switch
@@ -52,7 +52,10 @@ def lab() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
 
+lab.add_command(record_command)
 lab.add_command(replay_command)
+lab.add_command(net_command)
+lab.add_command(inventory_command)
 
 
 @lab.command("up", epilog="Example: metis-provision lab up --name demo --cards 2")
@@ -118,7 +121,7 @@ def up_command(context: click.Context, /, name: str, kind: str, as_json: bool, *
     if as_json:
         click.echo(json.dumps(host, indent=2))
     else:
-        one = f"{name}-1" if kind == "fleet" else name
+        one = f"{name}-1" if kind == _FLEET else name
         click.echo(f"{name} is up: metis-provision lab ssh {one}")
 
 
@@ -168,10 +171,6 @@ def _container(name: str, wishes: dict[str, Any]) -> Report:
 
 def _fleet(name: str, wishes: dict[str, Any]) -> Report:
     return fleet_report(up_fleet(FleetWish(name=name, count=wishes["hosts"])))
-
-
-lab.add_command(net_command)
-lab.add_command(inventory_command)
 
 
 @lab.command("vendor", epilog="Example: metis-provision lab vendor --out vendor --way pip --serve 8099")

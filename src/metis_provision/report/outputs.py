@@ -109,6 +109,14 @@ def write_whole(path: Path, content: str | bytes) -> None:
         raise UserError(f"{path} could not be written ({error.strerror}): name a place that can be") from error
 
 
+def refuse_existing(out: Path) -> None:
+    """Raise UserError unless ``out``, which --out named, can be made anew."""
+    if out.exists():
+        raise UserError(f"--out {out} is there already: name another file, or remove it")
+    if not out.resolve().parent.is_dir():
+        raise UserError(f"--out {out}: the directory {out.resolve().parent} does not exist; make it first")
+
+
 def _bytes(content: str | bytes) -> bytes:
     return content if isinstance(content, bytes) else content.encode("utf-8")
 

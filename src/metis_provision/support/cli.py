@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import platform
-import socket
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -12,14 +10,13 @@ from typing import Any
 
 import click
 
-from metis_provision.model.errors import UserError
-from metis_provision.report.outputs import write_whole
+from metis_provision.report.outputs import refuse_existing, write_whole
 from metis_provision.support.bundle import bundle
 from metis_provision.support.evidence import texts
 from metis_provision.support.mask import Masker
 
 # A host that is named without an inventory has no settings, so that no payload can be expected of it.
-_NO_SETTINGS: dict[str, object] = {"metis_driver": "none", "metis_runtime": "none", "metis_self_test": False}
+NO_SETTINGS: dict[str, object] = {"metis_driver": "none", "metis_runtime": "none", "metis_self_test": False}
 
 
 @click.command(epilog="Example: metis-provision support pi-kitchen --inventory inventory.py --out pi-kitchen.tar.gz")
@@ -38,25 +35,15 @@ def support(host: str, inventory: str | None, sudo: bool, out: Path) -> None:
     from metis_provision.fleet.run import Options, load
     from metis_provision.fleet.support import ask
 
-    _refuse(out)
-    loaded = load(inventory) if inventory else load(host, _NO_SETTINGS)
+    refuse_existing(out)
+    loaded = load(inventory) if inventory else load(host, NO_SETTINGS)
     asked = ask(loaded, host, Options(sudo=sudo))
     found = texts(host, asked.settings, asked.survey, asked.look, datetime.now(UTC).replace(microsecond=0), _versions())
-    masker = Masker(
-        hosts=(*asked.known_hosts, *asked.look.hosts, socket.gethostname()),
-        users=(*asked.known_users, *asked.look.users, *_user()),
-    )
+    masker = Masker(asked.known_hosts, asked.known_users)
     write_whole(out, bundle(found, masker))
     masked = ", ".join(f"{number} {kind}" for kind, number in masker.counts.items()) or "nothing"
     click.echo(f"{out}: {len(found)} files; masked: {masked}. Look through it before you send it.", err=True)
     click.echo(str(out))
-
-
-def _refuse(out: Path) -> None:
-    if out.exists():
-        raise UserError(f"--out {out} is there already: name another file, or remove it")
-    if not out.resolve().parent.is_dir():
-        raise UserError(f"--out {out}: the directory {out.resolve().parent} does not exist; make it first")
 
 
 def _versions() -> dict[str, Any]:
@@ -66,10 +53,3 @@ def _versions() -> dict[str, Any]:
         "python": platform.python_version(),
         "system": platform.system(),
     }
-
-
-def _user() -> tuple[str, ...]:
-    try:
-        return (getpass.getuser(),)
-    except (KeyError, OSError):  # a container's user may have no name
-        return ()

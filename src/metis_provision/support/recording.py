@@ -103,7 +103,7 @@ def recorded(
     plain = _recording(settings, tuple(survey), key, day, _WHERE)
     masked_settings = settings_from(_masked(_dumped(settings), masker, stand_ins), "masking leaves no valid settings")
     text = stand_ins.elsewhere(masker.mask("".join(f"{line}\n" for line in survey if not line.startswith("#"))))
-    masked = _recording(masked_settings, tuple(text.splitlines()), key, day, _WHERE)
+    masked = _recording(masked_settings, tuple(text.split("\n")), key, day, _WHERE)
     changed = tuple(
         sorted({code for code, _ in (_answers(plain) - _answers(masked)) | (_answers(masked) - _answers(plain))})
     )
@@ -123,9 +123,9 @@ def read_recording(text: str, where: str) -> Recording:
 
     UserError that begins with ``where`` for anything that is no recording, or not a whole one.
     """
-    lines = text.splitlines()
+    lines = [line.rstrip("\r") for line in text.split("\n")]
     if not any(line.startswith("@survey ") for line in lines):
-        raise UserError(f"{where}: this is no recording; see tests/fixtures/surveys for some")
+        raise UserError(f"{where}: this is no recording; metis-provision lab record makes one")
     try:
         day = _day(_headed(lines, _RECORDED))
         key = base64.b64decode(_headed(lines, _KEY), validate=True) or None

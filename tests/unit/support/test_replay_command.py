@@ -67,7 +67,7 @@ def test_bad_files_are_told_a_line_each_and_nothing_else(tmp_path: Path) -> None
             "none.txt cannot be read (No such file or directory)",
             "half.txt: the look at the host came back without host",
             "bytes.txt: this is no recording but something else than text",
-            "words.txt: this is no recording; see tests",
+            "words.txt: this is no recording; metis-provision lab record",
             ". cannot be read (Is a directory)",
             "another file makes a host called debian13-bare already",
         ],
