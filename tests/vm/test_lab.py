@@ -252,14 +252,18 @@ def test_a_builder_that_is_killed_takes_everything_along(lab, tmp_path):
     command = subprocess.Popen(
         [*LAB, "up", "--name", "builder"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    log = tmp_path / "metis-provision" / "logs" / "QEMU.log"
-    eventually(lambda: log.exists() and log.stat().st_size > 0, "mmdebstrap at work")
-    command.kill()
-    command.wait()
+    logs = tmp_path / "metis-provision" / "logs"
     inside = str(tmp_path)
-    eventually(lambda: not _processes_naming(inside), "the end of mmdebstrap")
-    assert inside not in Path("/proc/mounts").read_text()
-    down("builder")
+    try:
+        eventually(lambda: any(log.stat().st_size for log in logs.glob("QEMU*.log")), "mmdebstrap at work")
+        command.kill()
+        command.wait()
+        eventually(lambda: not _processes_naming(inside), "the end of mmdebstrap")
+        assert inside not in Path("/proc/mounts").read_text()
+    finally:
+        command.kill()
+        command.wait()
+        down("builder")
     assert "builder" not in names()
 
 
