@@ -14,6 +14,8 @@ from metis_provision.model.artifact import Payload
 from metis_provision.packaging.build import package, sha256_of
 from metis_provision.packaging.recipe import Format
 
+pytestmark = pytest.mark.full
+
 OURS = (
     "/etc/udev/rules.d/99-axelera-metis.rules",
     "/etc/modules-load.d/metis.conf",

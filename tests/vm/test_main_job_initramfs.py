@@ -12,6 +12,8 @@ from metis_provision.lab.lifecycle import copy_disk
 from metis_provision.lab.machine import Machine
 from metis_provision.lab.qmp import Qmp
 
+pytestmark = pytest.mark.full
+
 SETTINGS: dict[str, object] = {"initramfs": "driver", "module_options": {"dma_timeout": 3}}
 LONG_SECONDS = 900.0
 
