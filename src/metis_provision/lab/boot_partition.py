@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+from metis_provision.lab.process import last_line
 from metis_provision.model.errors import ExitCode, UserError
 
 MIB = 1 << 20
@@ -52,5 +53,4 @@ def _run(command: list[str], stdin: str = "") -> None:
     environment = os.environ | {"MTOOLS_SKIP_CHECK": "1", "LC_ALL": "C"}
     done = subprocess.run(command, input=stdin, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]
-        raise UserError(f"{Path(command[0]).name} failed on the twin's disk: {said}", ExitCode.FAILED)
+        raise UserError(f"{Path(command[0]).name} failed on the twin's disk: {last_line(done)}", ExitCode.FAILED)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from metis_provision.lab.container_images import Init, Release
 from metis_provision.lab.containers import (
@@ -20,7 +20,7 @@ from metis_provision.lab.containers import (
 )
 from metis_provision.lab.fleet.hosts import refuse_fleet_host
 from metis_provision.lab.paths import state_dir
-from metis_provision.lab.places import check_name, empty, held, names
+from metis_provision.lab.places import check_name, empty, held, load_state, names, save_state
 from metis_provision.lab.podman import podman
 from metis_provision.lab.requirements import require
 from metis_provision.lab.ssh import SshTarget
@@ -128,23 +128,14 @@ def load_container(name: str) -> ContainerHost:
     """Return the container of that name; UserError if there is none or its state is damaged."""
     path = state_dir() / name / STATE_FILE
     try:
-        return ContainerHost.model_validate_json(path.read_text())
+        return load_state(path, ContainerHost.model_validate_json)
     except FileNotFoundError as error:
         known = ", ".join(filter(has_container, names())) or "none"
         raise UserError(f"There is no container {name} (there are: {known}).") from error
-    except ValidationError as error:
-        reason = error.errors()[0]["msg"]
-        raise UserError(
-            f"The state in {path} cannot be read ({reason}): metis-provision lab down --name {name}"
-        ) from error
 
 
 def _save(host: ContainerHost) -> ContainerHost:
-    path = host.directory / STATE_FILE
-    new = path.with_suffix(".new")
-    new.write_text(host.model_dump_json(indent=2) + "\n")
-    new.replace(path)
-    return host
+    return save_state(host.directory / STATE_FILE, host)
 
 
 def _container_name(name: str) -> str:

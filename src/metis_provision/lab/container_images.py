@@ -11,7 +11,8 @@ from metis_provision.lab.apt import AptSetup, local_certificates, read_apt_setup
 from metis_provision.lab.bootstrap import bootstrap, mmdebstrap_command
 from metis_provision.lab.cache import DAY, Recipe, obtain
 from metis_provision.lab.image import configure_apt, packages
-from metis_provision.lab.podman import last_line, podman
+from metis_provision.lab.podman import podman
+from metis_provision.lab.process import last_line
 from metis_provision.model.errors import ExitCode, UserError
 
 IMAGE_NAME = "localhost/metis-lab"

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from metis_provision.lab.apt import KEYRING
 from metis_provision.lab.container_images import USER, Init, Release, container_image
-from metis_provision.lab.podman import last_line, podman
-from metis_provision.lab.process import current_process, parse_record
+from metis_provision.lab.podman import podman
+from metis_provision.lab.process import current_process, last_line, parse_record
 from metis_provision.lab.requirements import (
     MACHINE_TOOLS,
     missing_files,

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from metis_provision.controller.locking import is_locked
 from metis_provision.lab.paths import state_dir
 from metis_provision.lab.payload import Payload
 from metis_provision.lab.pcie import card_device, card_id
-from metis_provision.lab.places import names
+from metis_provision.lab.places import load_state, names, save_state
 from metis_provision.lab.platforms import Kind
 from metis_provision.lab.process import ProcessRecord, read_record
 from metis_provision.lab.qemu import NETWORK, Acceleration
@@ -237,31 +237,23 @@ class Machine(BaseModel):
 
 def save(machine: Machine) -> Machine:
     """Write the state file by temporary file and rename; return the machine."""
-    path = machine.directory / STATE_FILE
-    new = path.with_suffix(".new")
-    new.write_text(machine.model_dump_json(indent=2) + "\n")
-    new.replace(path)
-    return machine
+    return save_state(machine.directory / STATE_FILE, machine)
 
 
 def load(name: str) -> Machine:
     """Return the machine of that name; UserError if there is none or its state is damaged."""
-    path = state_dir() / name / STATE_FILE
     try:
-        text = path.read_text()
+        return load_state(state_dir() / name / STATE_FILE, _read)
     except FileNotFoundError as error:
         known = ", ".join(names()) or "none"
         raise UserError(
             f"There is no machine {name} (there are: {known}): metis-provision lab up --name {name}"
         ) from error
-    try:
-        _refuse_other_version(text)
-        return Machine.model_validate_json(text)
-    except ValueError as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-        raise UserError(
-            f"The state in {path} cannot be read ({reason}): metis-provision lab down --name {name}"
-        ) from error
+
+
+def _read(text: str) -> Machine:
+    _refuse_other_version(text)
+    return Machine.model_validate_json(text)
 
 
 def _refuse_other_version(text: str) -> None:

@@ -1,16 +1,21 @@
-"""The directory of a lab host: who may have one, who is working in it, and how it is emptied."""
+"""The directory of a lab host: who may have one, who is working in it, its state file, and how it is emptied."""
 
 from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from metis_provision.controller.locking import Busy, locked
 from metis_provision.lab.paths import state_dir
 from metis_provision.model.errors import ExitCode, UserError
+
+State = TypeVar("State", bound=BaseModel)
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 """A host's name is a directory too."""
@@ -40,6 +45,29 @@ def held(name: str) -> Iterator[Path]:
     except Busy as error:
         raise UserError(
             f"Another command is working on machine {name}: let it finish or end it first.", ExitCode.FAILED
+        ) from error
+
+
+def save_state(path: Path, state: State) -> State:
+    """Write a host's state file by temporary file and rename; return the state."""
+    new = path.with_suffix(".new")
+    new.write_text(state.model_dump_json(indent=2) + "\n")
+    new.replace(path)
+    return state
+
+
+def load_state(path: Path, read: Callable[[str], State]) -> State:
+    """Return what ``read`` makes of a host's state file.
+
+    FileNotFoundError if there is none, UserError if ``read`` raises ValueError.
+    """
+    text = path.read_text()
+    try:
+        return read(text)
+    except ValueError as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise UserError(
+            f"The state in {path} cannot be read ({reason}): metis-provision lab down --name {path.parent.name}"
         ) from error
 
 

@@ -10,8 +10,3 @@ def podman(*arguments: str, stdin: str | None = None) -> subprocess.CompletedPro
     command = ["podman", "--runtime", "runc", *arguments]
     given = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
     return subprocess.run(command, capture_output=True, text=True, check=False, **given)
-
-
-def last_line(result: subprocess.CompletedProcess[str]) -> str:
-    """Return the last thing a command said."""
-    return (result.stderr.strip() or result.stdout.strip() or "no output").splitlines()[-1]

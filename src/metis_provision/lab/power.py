@@ -17,6 +17,7 @@ from metis_provision.lab.boot_partition import copy_out
 from metis_provision.lab.card.control import CardControl
 from metis_provision.lab.machine import Machine
 from metis_provision.lab.platforms import PI
+from metis_provision.lab.process import last_line
 from metis_provision.lab.qemu import Toolbox, toolbox
 from metis_provision.lab.qmp import Qmp
 from metis_provision.lab.raspberry import BOARDS, Firmware, read_config, tree_edits
@@ -106,8 +107,8 @@ def _edit_tree(machine: Machine, firmware: Firmware, tree: Path, directory: Path
 def _tool(command: list[str], environment: dict[str, str] | None = None) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = (done.stderr.strip() or "no output").splitlines()[-1]
-        raise UserError(f"{Path(command[0]).name} failed on the twin's device tree: {said}", ExitCode.FAILED)
+        name = Path(command[0]).name
+        raise UserError(f"{name} failed on the twin's device tree: {last_line(done)}", ExitCode.FAILED)
 
 
 def _wants_reboot(qemu: subprocess.Popen[bytes], events: Path) -> bool:

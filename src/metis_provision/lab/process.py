@@ -150,5 +150,11 @@ def run_in_namespaces(pid: int, name: str, script: str) -> None:
     command = ["nsenter", f"--target={pid}", "--mount", "--pid", "--uts", "sh", "-euc", script]
     result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if result.returncode:
-        last = (result.stderr.strip() or result.stdout.strip() or "no output").splitlines()[-1]
-        raise UserError(f"In {name}, a script of the lab failed ({result.returncode}): {last}", ExitCode.FAILED)
+        raise UserError(
+            f"In {name}, a script of the lab failed ({result.returncode}): {last_line(result)}", ExitCode.FAILED
+        )
+
+
+def last_line(result: subprocess.CompletedProcess[str]) -> str:
+    """Return the last thing a command said."""
+    return (result.stderr.strip() or result.stdout.strip() or "no output").splitlines()[-1]

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from metis_provision.lab.process import last_line
 from metis_provision.model.errors import ExitCode, UserError
 
 # Below the range the kernel takes ports of outgoing connections from (ip_local_port_range, from 32768).
@@ -65,8 +66,9 @@ class SshTarget:
         except subprocess.TimeoutExpired as error:
             raise UserError(f"On {self.name}, {words} took more than {timeout:.0f} s.", ExitCode.FAILED) from error
         if check and result.returncode:
-            last = (result.stderr.strip() or result.stdout.strip() or "no output").splitlines()[-1]
-            raise UserError(f"On {self.name}, {words} failed ({result.returncode}): {last}", ExitCode.FAILED)
+            raise UserError(
+                f"On {self.name}, {words} failed ({result.returncode}): {last_line(result)}", ExitCode.FAILED
+            )
         return result
 
     def pyinfra_data(self) -> dict[str, object]:

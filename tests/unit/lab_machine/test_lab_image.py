@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -76,10 +75,6 @@ def test_a_file_system_that_cannot_be_written_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("script", [SETUP_SCRIPT, CUSTOMIZE_SCRIPT, RECORD_AND_BECOME])
-def test_shellcheck_is_content(script):
-    beside = Path(sys.executable).with_name("shellcheck")
-    program = str(beside) if beside.exists() else shutil.which("shellcheck")
-    if program is None:
-        pytest.skip("shellcheck is not installed")
-    result = subprocess.run([program, "--shell=sh", "-"], input=script, text=True, capture_output=True, check=False)
+def test_shellcheck_is_content(script, shellcheck):
+    result = subprocess.run([shellcheck, "--shell=sh", "-"], input=script, text=True, capture_output=True, check=False)
     assert result.stdout == ""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -57,10 +55,6 @@ def test_a_kernel_without_a_module_is_told():
 
 
 @pytest.mark.parametrize("script", [TWIN_SCRIPT, BOOT_HOOK, FIRST_INIT])
-def test_shellcheck_is_content(script):
-    beside = Path(sys.executable).with_name("shellcheck")
-    program = str(beside) if beside.exists() else shutil.which("shellcheck")
-    if program is None:
-        pytest.skip("shellcheck is not installed")
-    result = subprocess.run([program, "--shell=sh", "-"], input=script, text=True, capture_output=True, check=False)
+def test_shellcheck_is_content(script, shellcheck):
+    result = subprocess.run([shellcheck, "--shell=sh", "-"], input=script, text=True, capture_output=True, check=False)
     assert result.stdout == ""

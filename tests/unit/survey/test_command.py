@@ -3,9 +3,7 @@
 import os
 import shutil
 import subprocess
-import sys
 from importlib.resources import files
-from pathlib import Path
 
 import pytest
 
@@ -17,18 +15,10 @@ from metis_provision.survey.script import script, survey_command
 SOURCE = files("metis_provision.survey").joinpath("script.sh").read_text(encoding="utf-8")
 
 
-def shellcheck() -> str:
-    beside = Path(sys.executable).with_name("shellcheck")
-    found = str(beside) if beside.exists() else shutil.which("shellcheck")
-    if found is None:
-        pytest.skip("shellcheck is not installed")
-    return found
-
-
 @pytest.mark.parametrize("dialect", ["sh", "dash", "busybox"])
-def test_shellcheck_is_content(dialect):
+def test_shellcheck_is_content(dialect, shellcheck):
     path = str(files("metis_provision.survey").joinpath("script.sh"))
-    done = subprocess.run([shellcheck(), "-s", dialect, path], capture_output=True, text=True, check=False)
+    done = subprocess.run([shellcheck, "-s", dialect, path], capture_output=True, text=True, check=False)
     assert done.stdout == ""
     assert done.returncode == 0
 

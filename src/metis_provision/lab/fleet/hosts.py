@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import subprocess
@@ -16,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from metis_provision.controller.locking import is_locked
 from metis_provision.lab.container_images import USER, Init, Release, container_archive
@@ -25,8 +24,8 @@ from metis_provision.lab.fleet.namespaces import kill_hosts, kill_strays
 from metis_provision.lab.fleet.plan import Network, host_names
 from metis_provision.lab.fleet.requirements import missing_fleet_requirements
 from metis_provision.lab.paths import require_socket_path, state_dir
-from metis_provision.lab.places import check_name, empty, held, names
-from metis_provision.lab.process import ProcessRecord, parse_record, start_recorded
+from metis_provision.lab.places import check_name, empty, held, load_state, names, save_state
+from metis_provision.lab.process import ProcessRecord, last_line, parse_record, start_recorded
 from metis_provision.lab.requirements import require
 from metis_provision.lab.ssh import SshTarget, make_key
 from metis_provision.lab.starting import last_lines
@@ -322,8 +321,7 @@ def _write(path: Path, text: str) -> None:
 def _run(*command: str) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
-        said = (result.stderr.strip() or "no output").splitlines()[-1]
-        raise UserError(f"{command[0]} failed: {said}", ExitCode.FAILED)
+        raise UserError(f"{command[0]} failed: {last_line(result)}", ExitCode.FAILED)
 
 
 def _start_host(host: FleetHost, image: Path) -> None:
@@ -418,23 +416,14 @@ def load_fleet(name: str) -> Fleet:
     """Return the fleet of that name; UserError if there is none or its state is damaged."""
     path = state_dir() / name / STATE_FILE
     try:
-        return Fleet.model_validate_json(path.read_text())
+        return load_state(path, Fleet.model_validate_json)
     except FileNotFoundError as error:
         known = ", ".join(filter(has_fleet, names())) or "none"
         raise UserError(f"There is no fleet {name} (there are: {known}).") from error
-    except ValidationError as error:
-        reason = error.errors()[0]["msg"]
-        raise UserError(
-            f"The state in {path} cannot be read ({reason}): metis-provision lab down --name {name}"
-        ) from error
 
 
 def _save(fleet: Fleet) -> Fleet:
-    path = fleet.directory / STATE_FILE
-    new = path.with_suffix(".new")
-    new.write_text(json.dumps(fleet.model_dump(mode="json"), indent=2) + "\n")
-    new.replace(path)
-    return fleet
+    return save_state(fleet.directory / STATE_FILE, fleet)
 
 
 def _wire_socket(directory: Path) -> Path:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from metis_provision.lab.card.compute import matrix, multiply
 from metis_provision.lab.platforms import PC, Platform
+from metis_provision.lab.process import last_line
 from metis_provision.model.errors import ExitCode, UserError
 
 DRIVER_VERSION = "1.6.2"
@@ -213,6 +214,5 @@ def _run(command: list[str], directory: Path) -> str:
     environment = os.environ | {"SOURCE_DATE_EPOCH": str(TIMESTAMP), "LC_ALL": "C"}
     done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        reason = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]
-        raise UserError(f"{Path(command[0]).name} failed for the stand-in: {reason}", ExitCode.FAILED)
+        raise UserError(f"{Path(command[0]).name} failed for the stand-in: {last_line(done)}", ExitCode.FAILED)
     return done.stdout

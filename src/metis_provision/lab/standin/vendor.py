@@ -28,6 +28,7 @@ from metis_provision.lab.apt import read_apt_setup
 from metis_provision.lab.bootstrap import bootstrap, mmdebstrap_command
 from metis_provision.lab.cache import DAY, obtain
 from metis_provision.lab.image import RELEASE
+from metis_provision.lab.process import last_line
 from metis_provision.lab.standin.source import RUNTIME_VERSION, TIMESTAMP, build_tools, model_file, runtime_deb
 from metis_provision.model.errors import ExitCode, UserError
 
@@ -299,6 +300,5 @@ def _run(command: list[str]) -> str:
         raise UserError(f"The stand-ins of the vendor's repositories are made with {command[0]}, which is missing.")
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
-        reason = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]
-        raise UserError(f"{command[0]} failed for the stand-in: {reason}", ExitCode.FAILED)
+        raise UserError(f"{command[0]} failed for the stand-in: {last_line(done)}", ExitCode.FAILED)
     return done.stdout
