@@ -13,6 +13,7 @@ from metis_provision.checks.cli import checks, explain
 from metis_provision.cores.cli import cores
 from metis_provision.lab.cli import lab
 from metis_provision.model.errors import ExitCode, UserError
+from metis_provision.model.verdict import Level
 from metis_provision.packaging.cli import package_command
 from metis_provision.render import render
 from metis_provision.report.outputs import STANDARD_OUTPUT, Outputs, report_options
@@ -94,6 +95,12 @@ def apply(yes: bool, **given: Any) -> None:  # noqa: ANN401
 )
 @_host_options
 @report_options
+@click.option(
+    "--level",
+    type=click.Choice([level.value for level in Level]),
+    help="quick only looks, medium asks the card and runs a short inference, long keeps it at work for minutes and "
+    "watches; by default as the inventory says (metis_verify_level).",
+)
 @click.argument("inventory", required=False)
 def verify(**given: Any) -> None:  # noqa: ANN401
     """Verify every host of INVENTORY, and change nothing.
@@ -123,7 +130,8 @@ def _run(mode: Mode, given: dict[str, Any], confirm: Callable[[Outcome], bool] |
     from metis_provision.fleet.run import Options, load, run
 
     options = Options(sudo=given["sudo"], limit=given["limit"], parallel=given["parallel"])
-    return run(load(given["inventory"]), mode, options, confirm)
+    data: dict[str, object] = {"metis_verify_level": given["level"]} if given.get("level") else {}
+    return run(load(given["inventory"], data), mode, options, confirm)
 
 
 def _confirm(outcome: Outcome) -> bool:

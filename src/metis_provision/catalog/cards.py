@@ -10,6 +10,9 @@ from importlib.resources import files
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+CORES = 4
+"""Cores of an AIPU (the vendor's hardware overview)."""
+
 
 class CardSource(StrEnum):
     """Where a card's figures come from; the head of ``cards.yml`` says what each stands for."""

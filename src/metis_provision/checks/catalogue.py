@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from metis_provision.model.verdict import Area, When
+from metis_provision.model.verdict import Area, Level, When
 
 
 class Severity(StrEnum):
@@ -19,14 +19,6 @@ class Severity(StrEnum):
 
     REQUIRED = "required"
     ADVISORY = "advisory"
-
-
-class Level(StrEnum):
-    """How long a look takes: seconds, a short inference, minutes."""
-
-    QUICK = "quick"
-    MEDIUM = "medium"
-    LONG = "long"
 
 
 class Code(BaseModel):

@@ -39,18 +39,21 @@ def firmware_answers(evidence: Evidence) -> Iterator[Outcome]:
     answering = tuple({device.node: device for device in devices if device.responding}.values())
     if len(answering) >= evidence.settings.cards and result.status == 0:
         for device in answering:
-            yield passed(describe(device), subject=device.node, brief=device.firmware or "answers")
+            yield passed(
+                f"{describe(device)}{attempts(result)}", subject=device.node, brief=device.firmware or "answers"
+            )
         return
     if result.status == NOT_FOUND and not _runtime_wanted(evidence):
         yield skipped("no runtime is wanted on this host (metis_runtime, metis_self_test)")
         return
     _refuse_to_judge(evidence, result, devices)
     detail = trouble(result.output).rstrip(".")
+    said = f"; axdevice said: {detail}" if detail else ""
     yield failed(
         short=f"{len(answering)} of {evidence.settings.cards}",
         answering=len(answering),
         expected=evidence.settings.cards,
-        detail=f"; axdevice said: {detail}" if detail else "",
+        detail=f"{said}{attempts(result)}".rstrip("."),
     )
 
 
@@ -115,6 +118,15 @@ def _numbers(version: str) -> tuple[int, ...]:
     """The leading numbers of a version, such as (1, 2, 0) of v1.2.0-rc2; empty if it has none."""
     found = _LEADING_NUMBERS.match(version)
     return tuple(map(int, found[1].split("."))) if found else ()
+
+
+def attempts(result: CommandResult) -> str:
+    """What earlier attempts came to, as a sentence to add; empty if the first one was the only one."""
+    told = [
+        f"attempt {number} ended with status {earlier.status}: {trouble(earlier.output).rstrip('.') or 'no words'}"
+        for number, earlier in enumerate(result.earlier, start=1)
+    ]
+    return f" (attempt {len(told) + 1}; {'; '.join(told)})." if told else ""
 
 
 def describe(device: Device) -> str:

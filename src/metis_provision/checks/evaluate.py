@@ -15,15 +15,21 @@ from metis_provision.checks import (
     host,
     images,
     link,
+    load,
+    lockstep,
     next_boot,
     node,
+    pipeline,
     runtime,
     self_test,
     services,
     signature,
+    thermal,
 )
 from metis_provision.checks.catalogue import Code, catalogue
 from metis_provision.checks.evidence import CannotLook, Evidence
+from metis_provision.checks.inference import inferences
+from metis_provision.checks.levels import seconds_allowed
 from metis_provision.checks.outcome import CheckFunction, Outcome, skipped, unknown
 from metis_provision.checks.waivers import settled, waived
 from metis_provision.model.errors import UserError
@@ -31,7 +37,7 @@ from metis_provision.model.verdict import Answer, Finding, Verdict
 
 _AREAS = (
     *(host, boot, bus, link, driver, next_boot, signature, node, access, device, self_test),
-    *(runtime, files, services, images),
+    *(lockstep, pipeline, thermal, load, runtime, files, services, images),
 )
 _CORRECT_IT = "Correct it in the inventory and verify again."
 _REPORT_IT = "This is a mistake in the check itself: please report it with this text and the survey."
@@ -63,12 +69,25 @@ def evaluate(host: str, evidence: Evidence, today: date | None = None) -> Verdic
     findings = waived(findings, accepted, today or date.max)
     waivers = settled(accepted, findings, today or date.max)
     links = tuple(link.links(evidence))
-    return Verdict(host, tuple(_consequences_skipped(findings)), waivers=waivers, links=links)
+    spent = evidence.survey.spent.values()
+    return Verdict(
+        host,
+        tuple(_consequences_skipped(findings)),
+        waivers=waivers,
+        links=links,
+        inferences=tuple(inferences(evidence)),
+        level=evidence.settings.verify_level,
+        seconds=round(sum(spent), 2) if spent else None,
+        limit=seconds_allowed(evidence.settings),
+    )
 
 
 def _outcomes(code: Code, function: CheckFunction, evidence: Evidence) -> list[Outcome]:
     if code.card and evidence.settings.cards == 0:
         return [skipped("no card is expected here (metis_cards = 0)")]
+    level = evidence.settings.verify_level
+    if not level.takes_in(code.level):
+        return [skipped(f"not looked at by level {level}: verify with --level {code.level}")]
     outcomes: list[Outcome] = []
     try:
         outcomes.extend(function(evidence))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from metis_provision.catalog.contract import IdKind, PciId, contract
+from metis_provision.checks.levels import seconds_allowed
 from metis_provision.model.artifact import DesiredState
 from metis_provision.model.settings import Settings
 from metis_provision.model.survey import (
@@ -15,6 +16,7 @@ from metis_provision.model.survey import (
     Holder,
     Host,
     Kernel,
+    Load,
     Node,
     Past,
     PciFunction,
@@ -25,6 +27,7 @@ from metis_provision.model.survey import (
 LOOK_AGAIN = (
     "Verify again; if it is still missing, run the survey on the host as root and read what it complains about."
 )
+MORE_TIME = "See what slows the host down, or give verification more time (metis_verify_seconds), and verify again."
 
 _BRIDGE_CLASSES = ("0604", "0609")
 _CARD_KINDS = {IdKind.METIS, IdKind.DOCUMENTED, IdKind.EMULATOR}
@@ -56,6 +59,10 @@ class Evidence:
 
     def need(self, section: Section) -> None:
         """Raise ``CannotLook`` unless this section of the survey arrived whole."""
+        if section in self.survey.late:
+            raise CannotLook(
+                f"the time allowed ({seconds_allowed(self.settings)} s) was over before '{section}' was done", MORE_TIME
+            )
         if section not in self.survey.sections:
             raise CannotLook(f"the survey has no section '{section}'")
 
@@ -178,6 +185,14 @@ class Evidence:
         if self.survey.self_test is None:
             raise CannotLook("the self-test was not run")
         return self.survey.self_test
+
+    @property
+    def load(self) -> Load:
+        """What was seen while the card was kept at work."""
+        self.need(Section.LOAD)
+        if self.survey.load is None:
+            raise CannotLook("the card was not kept at work")
+        return self.survey.load
 
 
 def identify(function: PciFunction) -> PciId | None:

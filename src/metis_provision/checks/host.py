@@ -18,6 +18,10 @@ _FLOOR_MIB = 128
 # Few boot partitions are large, and /tmp is often memory; what needs them says so itself.
 _MAY_BE_SMALL = frozenset({"/boot", "/tmp"})  # noqa: S108
 
+_PAGE = 4096
+_LARGER_PAGE = 16384
+"""Bytes; the Raspberry Pi 5's usual kernel."""
+
 
 @checks.answers("METIS-010")
 def clock(evidence: Evidence) -> Iterator[Outcome]:
@@ -74,6 +78,24 @@ def package_manager_free(evidence: Evidence) -> Iterator[Outcome]:
     for lock in locks:
         holder = f"{lock.command or 'an unnamed process'} (process {lock.pid})"
         yield warned(about=lock.path, short="packages locked", holder=holder, path=lock.path, pid=lock.pid)
+
+
+@checks.answers("METIS-014")
+def page_size(evidence: Evidence) -> Iterator[Outcome]:
+    """The kernel's pages are of the size that cards are run with."""
+    size = evidence.host.page_size
+    if size is None:
+        raise CannotLook("the size of the kernel's pages could not be read")
+    if size == _PAGE:
+        yield passed(f"The kernel has pages of {size} bytes.")
+    elif size == _LARGER_PAGE:
+        yield unknown(
+            f"the kernel has pages of {size} bytes, and nobody has said whether the driver is right there",
+            "Nothing to repair; if the card misbehaves, boot a kernel with 4 KiB pages (kernel=kernel8.img on a "
+            "Raspberry Pi 5) and compare.",
+        )
+    else:
+        yield warned(size=size)
 
 
 @checks.answers("METIS-020")

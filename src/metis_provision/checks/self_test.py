@@ -14,6 +14,7 @@ from metis_provision.checks.device import (
     held_by,
 )
 from metis_provision.checks.evidence import CannotLook, Evidence
+from metis_provision.checks.inference import inferences
 from metis_provision.checks.outcome import Checks, Outcome, failed, passed, skipped, unknown
 from metis_provision.model.survey import CommandResult, Section
 from metis_provision.survey.tools import (
@@ -35,6 +36,7 @@ _SET_MODEL = (
     "or metis_self_test = False to go without."
 )
 _NOT_COMPARED = "Nothing to repair: the inference ended well, but whether its answer was right is not proven."
+_COUNT_INTERRUPTS = "Look for the card's lines in /proc/interrupts on the host, before and after an inference."
 _READ_OUTPUT = "Run the same command on the host and report its output, so that this form is learned."
 
 
@@ -106,6 +108,33 @@ def fast_enough(evidence: Evidence) -> Iterator[Outcome]:
             yield passed(f"{fps:g} FPS ({where}), at least {floor:g} are asked for.")
 
 
+@checks.answers("METIS-505")
+def interrupts_came(evidence: Evidence) -> Iterator[Outcome]:
+    """Cards that worked raised interrupts meanwhile; a driver that polls in their place is slow and hides a fault."""
+    ran = _output(evidence)
+    if isinstance(ran, Outcome):
+        yield ran
+        return
+    if ran[0].status != 0:
+        yield skipped(_DID_NOT_RUN)
+        return
+    load = evidence.survey.load
+    counted = (*evidence.survey.interrupts, *(load.interrupts if load else ()))
+    if evidence.driver.parameters.get("dma_poll", "0") != "0":
+        yield skipped("the driver was loaded with dma_poll, so that it does not wait for interrupts")
+    elif not counted:
+        yield unknown("the kernel does not count the card's interrupts", _COUNT_INTERRUPTS, required=False)
+    else:
+        raised = {
+            bdf: sum(it.after - it.before for it in counted if it.bdf == bdf) for bdf in {it.bdf for it in counted}
+        }
+        for bdf, number in sorted(raised.items()):
+            if number > 0:
+                yield passed(f"{bdf} raised {number} interrupts during the inference.", subject=bdf)
+            else:
+                yield failed(about=bdf, short="no interrupts", where=bdf)
+
+
 @checks.answers("METIS-504")
 def model_for_this_runtime(evidence: Evidence) -> Iterator[Outcome]:
     """The runtime took the model as one of its own release."""
@@ -135,7 +164,8 @@ def _left_out(evidence: Evidence) -> Outcome | None:
         return skipped(held_by(evidence), brief="busy")
     if result is not None:
         return unknown(HELD_BY_NOBODY, VERIFY_LATER)
-    if evidence.settings.self_test_model is None and evidence.settings.model_source is None:
+    named = (evidence.settings.self_test_model, evidence.settings.model_source, evidence.settings.inference)
+    if not any(named):
         return unknown("no model is set for the self-test", _SET_MODEL)
     return None
 
@@ -172,4 +202,11 @@ def _operations(evidence: Evidence, output: SelfTestOutput) -> str:
         return ""
     rate = each * output.throughput[1]
     unit, scale = next(((unit, scale) for unit, scale in _UNITS if rate >= scale), _UNITS[-1])
-    return f"{rate / scale:.1f} {unit}"
+    told = f"{rate / scale:.1f} {unit}"
+    for found in inferences(evidence):
+        if not found.sustained and found.utilisation is not None:
+            told += (
+                f" ({found.utilisation * 100:.2g} % of the {found.peak_tops:g} TOPS that "
+                f"{found.cores} core{'s' * (found.cores != 1)} can do at {found.clock_mhz} MHz)"
+            )
+    return told

@@ -11,8 +11,9 @@ import click
 from metis_provision.catalog.cards import cards
 from metis_provision.controller.durable import write_whole
 from metis_provision.cores.lines import axnet_text, yaml_text
-from metis_provision.cores.plan import GIB, CorePlan, Mode, Wish, core_plan, shape_mistake, shown
+from metis_provision.cores.plan import GIB, CorePlan, Mode, core_plan, shape_mistake, shown
 from metis_provision.model.errors import ExitCode, UserError
+from metis_provision.model.settings import Wish
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
 _MOST = 1 << 50

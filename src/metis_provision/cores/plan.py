@@ -10,21 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from metis_provision.catalog.cards import Card
+from metis_provision.catalog.cards import CORES, Card
 from metis_provision.model.errors import UserError
+from metis_provision.model.settings import PREFIX, Settings, Wish
 
-CORES = 4
-"""Cores of an AIPU (the vendor's hardware overview)."""
 SHARE = 1.0 / CORES
 """``resources_used`` is a multiple of this, and that of all models on an AIPU at most 1.0 (compiler documents)."""
 MIB, GIB = 1 << 20, 1 << 30
-
-
-class Wish(StrEnum):
-    """What matters more."""
-
-    LATENCY = "latency"
-    THROUGHPUT = "throughput"
 
 
 class Mode(StrEnum):
@@ -68,6 +60,21 @@ def core_plan(size: int, memory: int, wish: Wish, cards: Mapping[str, Card]) -> 
     if fitting == 1:
         return _shared(_one_copy_reasons(size, memory, cards))
     return _independent(min(CORES, fitting), _latency_reasons(size, memory, fitting, cards))
+
+
+def self_test_plan(settings: Settings, cards: Mapping[str, Card]) -> CorePlan | None:
+    """The plan of the self-test's model; None where the settings do not say what it takes, which leaves it to the tool.
+
+    Raises UserError for a model that does not fit even once.
+    """
+    if settings.self_test_memory is None:
+        return None
+    smallest = min(memory for card in cards.values() for memory in card.memory_gib)
+    memory = (settings.card_memory or smallest) * GIB
+    try:
+        return core_plan(settings.self_test_memory, memory, settings.self_test_for, cards)
+    except UserError as error:
+        raise UserError(f"{PREFIX}self_test_memory: {error}") from error
 
 
 def shape_mistake(shape: str) -> str | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pyinfra.api.host import Host
 from pyinfra.api.inventory import Inventory
 
+from metis_provision.catalog.cards import cards
 from metis_provision.catalog.carriers import carrier
 from metis_provision.checks.waivers import waiver_mistakes
+from metis_provision.cores.plan import self_test_plan
 from metis_provision.desired.driver import option_mistakes
 from metis_provision.model.errors import ExitCode, UserError
 from metis_provision.model.settings import Settings
@@ -59,6 +61,7 @@ def provide_payloads(inventory: Inventory) -> None:
 def _mistakes(settings: Settings) -> list[str]:
     try:
         carrier(settings.carrier)
+        self_test_plan(settings, cards())
     except UserError as error:
         return [str(error)]
     return [

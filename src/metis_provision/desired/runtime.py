@@ -91,6 +91,14 @@ def model_path(settings: Settings) -> str | None:
     return payloads.host_path(model) if model else settings.self_test_model
 
 
+def inference_command(settings: Settings) -> tuple[str, ...]:
+    """The command of the self-test in place of ``axrunmodel``; empty where that is not asked for."""
+    if settings.inference is None:
+        return ()
+    words = (settings.inference, settings.inference_model or "", settings.inference_source or "")
+    return (*words, "--no-display", "--frames", str(settings.inference_frames), "--show-stats")
+
+
 def blockers(settings: Settings, survey: Survey, platform: Platform) -> Iterator[str]:
     """Why this host cannot have the runtime that way, one sentence each with what to do."""
     if settings.runtime in {RuntimeSource.DEB, RuntimeSource.APT}:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from metis_provision.catalog.cards import cards
+from metis_provision.cores.plan import self_test_plan
 from metis_provision.desired import access, boot, driver, initramfs, kernel_hook, payloads, preflight, runtime, services
 from metis_provision.desired.past import with_past
 from metis_provision.desired.platforms import all_package_patterns, platform_of
@@ -9,6 +11,7 @@ from metis_provision.model.artifact import DesiredState
 from metis_provision.model.receipt import RECEIPT_PATH
 from metis_provision.model.settings import Settings
 from metis_provision.model.survey import PASSIVE, Section, Survey, SurveyRequest
+from metis_provision.model.verdict import Level
 
 
 def desired_state(settings: Settings, survey: Survey, signing_key: bytes | None = None) -> DesiredState:
@@ -50,8 +53,11 @@ def _own_state(settings: Settings, survey: Survey, signing_key: bytes | None) ->
     )
 
 
-def survey_request(settings: Settings, sections: tuple[Section, ...] = PASSIVE) -> SurveyRequest:
-    """What a survey must look for, so that ``desired_state`` can be compared with it."""
+def survey_request(
+    settings: Settings, sections: tuple[Section, ...] = PASSIVE, limit: int | None = None
+) -> SurveyRequest:
+    """What a survey must look for, so that ``desired_state`` can be compared with it; ``limit`` in seconds."""
+    plan = self_test_plan(settings, cards())
     paths = [file.path for file in access.files(settings)]
     paths += [driver.MODULES_LOAD, driver.MODPROBE, RECEIPT_PATH, *kernel_hook.PATHS]
     paths += [*initramfs.PATHS, *services.paths(settings)]
@@ -69,4 +75,8 @@ def survey_request(settings: Settings, sections: tuple[Section, ...] = PASSIVE) 
         image=runtime.reference(settings),
         self_test_model=runtime.model_path(settings) if settings.self_test else None,
         self_test_seconds=settings.self_test_seconds,
+        inference=runtime.inference_command(settings) if settings.self_test else (),
+        aipu_cores=plan.busy_cores if plan else None,
+        load_seconds=settings.long_seconds if settings.verify_level is Level.LONG else None,
+        limit=limit,
     )

@@ -69,6 +69,10 @@ class MetisSurvey(FactBase[Survey]):
         image: str | None = None,
         self_test_model: str | None = None,
         self_test_seconds: int = 2,
+        load_seconds: int | None = None,
+        inference: Names = (),
+        aipu_cores: int | None = None,
+        limit: int | None = None,
     ) -> str:
         """Return the text that surveys the host."""
         return _command(
@@ -82,6 +86,10 @@ class MetisSurvey(FactBase[Survey]):
                 image=image,
                 self_test_model=self_test_model,
                 self_test_seconds=int(self_test_seconds),
+                load_seconds=None if load_seconds is None else int(load_seconds),
+                inference=_names(inference),
+                aipu_cores=None if aipu_cores is None else int(aipu_cores),
+                limit=None if limit is None else int(limit),
             )
         )
 
@@ -399,3 +407,24 @@ class MetisSelfTest(_SectionFact[dict[str, Any] | None]):
     def command(self, model: str, seconds: int = 2) -> str:
         """Return the text that runs ``model`` for ``seconds``."""
         return _command(SurveyRequest(sections=(self.section,), self_test_model=model, self_test_seconds=int(seconds)))
+
+
+class MetisLoad(_SectionFact[dict[str, Any] | None]):
+    """Keeps the cards at work with ``model`` for ``seconds`` and looks at links, counters and clocks meanwhile.
+
+    None while a process holds a card.
+
+    .. code:: python
+
+        {"looks": 121, "interval": 1,
+         "links": [{"seconds": 0, "bdf": "0000:01:00.0", "speed": 8.0, "width": 4, "status": 4163}],
+         "errors": [{"bdf": "0000:00:01.0", "before": 0, "after": 3, "kind": "correctable"}], "interrupts": [],
+         "temperatures": [], "clocks": {"before": ["Device 0: ... clock=800MHz(0-3:800MHz) mvm=0-3:100%"]}}
+    """
+
+    section = Section.LOAD
+    field = "load"
+
+    def command(self, model: str, seconds: int = 120) -> str:
+        """Return the text that runs ``model`` for ``seconds``."""
+        return _command(SurveyRequest(sections=(self.section,), self_test_model=model, load_seconds=int(seconds)))

@@ -83,7 +83,7 @@ def combination_mistake(way: str, given: Mapping[str, object]) -> str | None:
 def model_mistake(way: str, given: Mapping[str, object], host_path: str | None) -> str | None:
     """What is wrong with the model's keys in ``given``; ``host_path`` is a model that is on the host already."""
     named = [key for key in (*_MODEL, "model_operations") if key in given]
-    if not named:
+    if not named or (named == ["model_operations"] and host_path is not None):
         return None
     missing = [key for key in _MODEL if key not in given]
     if missing:

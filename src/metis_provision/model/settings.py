@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from metis_provision.model.errors import UserError
 from metis_provision.model.runtime_rules import combination_mistake, image_reference, model_mistake
+from metis_provision.model.verdict import Level
 
 PREFIX = "metis_"
 
@@ -60,6 +61,13 @@ class InitramfsChoice(StrEnum):
     DRIVER = "driver"
     FILES = "files"
     NONE = "none"
+
+
+class Wish(StrEnum):
+    """What matters more of an inference."""
+
+    LATENCY = "latency"
+    THROUGHPUT = "throughput"
 
 
 class Reboot(StrEnum):
@@ -329,9 +337,40 @@ class Settings(BaseModel):
     self_test_model: AbsolutePath | None = Field(
         None, description="Compiled model on the host that the self-test runs."
     )
+    inference: AbsolutePath | None = Field(
+        None,
+        description="inference.py on the host, which the self-test runs in place of axrunmodel; needs "
+        "metis_inference_model and metis_inference_source.",
+    )
+    inference_model: str | None = Field(None, min_length=1, description="Name of the network that inference.py runs.")
+    inference_source: str | None = Field(None, min_length=1, description="What inference.py takes its frames from.")
+    inference_frames: int = Field(200, ge=1, le=1_000_000, description="How many frames inference.py takes.")
     self_test_seconds: int = Field(2, ge=1, le=600, description="How long the self-test runs.")
     min_firmware: Version | None = Field(
         None, description="Oldest flashed firmware of the card that is accepted, such as 1.4.0; unset, any is."
+    )
+    verify_level: Level = Field(
+        Level.MEDIUM,
+        strict=False,
+        description="How far verification goes: quick (only looks), medium (asks the card, short inference) or long "
+        "(minutes of inference, watched).",
+    )
+    verify_seconds: int | None = Field(
+        None,
+        ge=5,
+        le=90_000,
+        description="Seconds that verification may take on the host; by default 120, 300, and for long 300 more than "
+        "the inference takes.",
+    )
+    long_seconds: int = Field(120, ge=10, le=86_400, description="How long the inference of level long runs.")
+    self_test_memory: int | None = Field(
+        None, ge=1, description="Bytes that one instance of the self-test's model takes on the card: plans its cores."
+    )
+    self_test_for: Wish = Field(
+        Wish.THROUGHPUT, strict=False, description="What the self-test's cores are planned for: throughput or latency."
+    )
+    card_memory: int | None = Field(
+        None, ge=1, le=1024, description="GiB that one AIPU of the card has; 1 on most M.2."
     )
     min_fps: float | None = Field(None, gt=0, strict=False, description="Throughput floor of the self-test.")
     when_busy: WhenBusy = Field(
@@ -383,6 +422,31 @@ class Settings(BaseModel):
         if self.max_payload and self.rescan is False:
             raise ValueError(
                 f"{PREFIX}max_payload is set by the rescan, which {PREFIX}rescan = False switches off: drop one of them"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _inference_is_whole(self) -> Self:
+        parts = {"inference": self.inference, "inference_model": self.inference_model}
+        parts["inference_source"] = self.inference_source
+        missing = [name for name, value in parts.items() if value is None]
+        if missing and len(missing) < len(parts):
+            raise ValueError(
+                f"{PREFIX}{missing[0]} is missing: set {PREFIX}inference, {PREFIX}inference_model and "
+                f"{PREFIX}inference_source, or none of them"
+            )
+        for name, value in parts.items():
+            if value is not None and not re.fullmatch(r"[^\x00-\x1f\x7f\\]+", value):
+                raise ValueError(f"{PREFIX}{name} holds control characters or backslashes, which no command can bear")
+        return self
+
+    @model_validator(mode="after")
+    def _the_inference_fits_into_the_time(self) -> Self:
+        taken = self.self_test_seconds + (self.long_seconds if self.verify_level is Level.LONG else 0)
+        if self.verify_seconds is not None and self.verify_level is not Level.QUICK and taken >= self.verify_seconds:
+            raise ValueError(
+                f"{PREFIX}verify_seconds = {self.verify_seconds} leaves no room for {taken} seconds of inference: "
+                f"raise it, or lower {PREFIX}self_test_seconds or {PREFIX}long_seconds"
             )
         return self
 

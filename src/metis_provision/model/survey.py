@@ -39,9 +39,10 @@ class Section(StrEnum):
     ACCESS = "access"
     DEVICES = "devices"
     SELF_TEST = "self-test"
+    LOAD = "load"
 
 
-ACTIVE = frozenset({Section.ACCESS, Section.DEVICES, Section.SELF_TEST})
+ACTIVE = frozenset({Section.ACCESS, Section.DEVICES, Section.SELF_TEST, Section.LOAD})
 PASSIVE = tuple(section for section in Section if section not in ACTIVE | {Section.IMAGES})
 
 
@@ -60,6 +61,14 @@ class SurveyRequest:
     """A container image by id or by name and digest."""
     self_test_model: str | None = None
     self_test_seconds: int = 2
+    load_seconds: int | None = None
+    """How long the cards are kept at work; None for not at all."""
+    inference: tuple[str, ...] = ()
+    """The command of the self-test in place of ``axrunmodel``: path and arguments."""
+    aipu_cores: int | None = None
+    """Cores that the inference is spread over; None leaves that to the tool."""
+    limit: int | None = None
+    """Seconds after which a section that is not whole is given up; None for no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -481,6 +490,95 @@ class CommandResult:
     command: str
     status: int
     output: tuple[str, ...] = ()
+    earlier: tuple[CommandResult, ...] = ()
+    """Attempts before this one, the first one first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """What could put the host to sleep: states its kernel knows, targets that are masked, and what would ask for it."""
+
+    states: tuple[str, ...] = ()
+    masked: tuple[str, ...] = ()
+    triggers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running ``axsystemserver`` and where it listens, each as ``ADDRESS:PORT`` in the kernel's hexadecimal.
+
+    ``listening`` is None where only root could have seen it.
+    """
+
+    pid: int
+    listening: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """What a host has to help with the frames around an inference: render nodes, VA-API drivers, OpenCL platforms."""
+
+    render_nodes: tuple[str, ...] = ()
+    vaapi: tuple[str, ...] = ()
+    opencl: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A counter of a PCI function before and after the card was at work."""
+
+    bdf: str
+    before: int
+    after: int
+    kind: str = ""
+    """Of errors: correctable, nonfatal or fatal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Temperatures:
+    """What a card said of its temperatures, degrees Celsius: of the board (None if not told) and of its cores."""
+
+    when: str
+    """before or after it was at work."""
+    board: float | None = None
+    cores: tuple[float, ...] = ()
+
+    @property
+    def hottest(self) -> float | None:
+        """The highest of all that were told."""
+        told = (*self.cores, *(() if self.board is None else (self.board,)))
+        return max(told, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSeen:
+    """A link as it was found at a look and was not at the one before; ``seconds`` since the first look.
+
+    ``status`` is the Link Status register, None where only root could have read it.
+    """
+
+    seconds: int
+    bdf: str
+    speed: float | None
+    width: int | None
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What was seen while the cards were kept at work."""
+
+    looks: int = 0
+    """How often the links were looked at."""
+    interval: int = 0
+    """Seconds between two looks."""
+    links: tuple[LinkSeen, ...] = ()
+    errors: tuple[Counted, ...] = ()
+    """What the cards' ports and their own functions counted (AER)."""
+    interrupts: tuple[Counted, ...] = ()
+    temperatures: tuple[Temperatures, ...] = ()
+    clocks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What ``axdevice`` printed before and after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -512,6 +610,10 @@ class Survey:
 
     sections: frozenset[Section] = frozenset()
     """Sections that were asked for and arrived whole."""
+    late: frozenset[Section] = frozenset()
+    """Sections that the time allowed did not suffice for."""
+    spent: Mapping[str, float] = field(default_factory=dict)
+    """Seconds by section, by the host's own clock."""
     complaints: tuple[str, ...] = ()
     """Lines the parser did not understand, for the support bundle; never a reason to fail."""
     host: Host = field(default_factory=Host)
@@ -542,6 +644,9 @@ class Survey:
     boot: Boot | None = None
     services: Mapping[str, ServiceState] | None = None
     """None where neither systemd nor OpenRC runs."""
+    sleep: Sleep | None = None
+    servers: tuple[Server, ...] | None = None
+    pipeline: Pipeline | None = None
     past: Past | None = None
     receipt: str | None = None
     """Text of the receipt on the host, None if there is none."""
@@ -555,6 +660,13 @@ class Survey:
     attempts: tuple[Attempt, ...] = ()
     devices: CommandResult | None = None
     self_test: CommandResult | None = None
+    interrupts: tuple[Counted, ...] = ()
+    """Of each card, before and after the self-test."""
+    temperatures: tuple[Temperatures, ...] = ()
+    """After the self-test."""
+    sustained: CommandResult | None = None
+    """The inference of the long level."""
+    load: Load | None = None
 
     @property
     def running_kernel(self) -> Kernel | None:

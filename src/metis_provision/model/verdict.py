@@ -41,6 +41,19 @@ class Standing(StrEnum):
     FAILED = "failed"
 
 
+class Level(StrEnum):
+    """How much verification asks of a host: seconds, a short inference, minutes of work; each takes in those before."""
+
+    QUICK = "quick"
+    MEDIUM = "medium"
+    LONG = "long"
+
+    def takes_in(self, other: Level) -> bool:
+        """Whether what belongs to ``other`` is looked at."""
+        order = list(Level)
+        return order.index(other) <= order.index(self)
+
+
 class When(StrEnum):
     """Whether a check speaks of the host as it runs, or as it will be when it boots the next time."""
 
@@ -101,6 +114,24 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class Inference:
+    """What an inference on a host came to.
+
+    ``tops`` is throughput times the model's operations, in units of 10^12 a second; ``peak_tops`` what ``cores`` cores
+    at ``clock_mhz`` can do at most; ``utilisation`` their ratio. None where the model's operations are not known.
+    """
+
+    sustained: bool
+    fps: float
+    where: str
+    cores: int
+    clock_mhz: int
+    peak_tops: float
+    tops: float | None = None
+    utilisation: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """All findings of one host."""
 
@@ -108,6 +139,12 @@ class Verdict:
     findings: tuple[Finding, ...]
     waivers: tuple[Waiver, ...] = ()
     links: tuple[Link, ...] = ()
+    inferences: tuple[Inference, ...] = ()
+    level: Level = Level.MEDIUM
+    seconds: float | None = None
+    """What looking at the host took by the host's own clock; None where it did not say."""
+    limit: int | None = None
+    """Seconds it was given."""
 
     @property
     def standing(self) -> Standing:

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 from pyinfra.api.host import Host
 from pyinfra.api.state import State
 
+from metis_provision.checks.levels import seconds_allowed, sections_of
 from metis_provision.desired.difference import Difference, difference
 from metis_provision.desired.state import desired_state, survey_request
 from metis_provision.facts import MetisSurvey
@@ -21,7 +22,7 @@ from metis_provision.facts.survey import survey_arguments
 from metis_provision.model.artifact import DesiredState
 from metis_provision.model.receipt import Receipt, read_receipt
 from metis_provision.model.settings import Settings
-from metis_provision.model.survey import ACTIVE, Section, Survey, SurveyRequest
+from metis_provision.model.survey import ACTIVE, Survey, SurveyRequest
 from metis_provision.operations.connection import is_lost, watch
 from metis_provision.supply.runtime import signing_key
 from metis_provision.supply.settings import resolved_settings
@@ -78,11 +79,12 @@ def view_of(state: State, host: Host) -> View:
     return view
 
 
-def fresh_view(host: Host, sections: tuple[Section, ...] = tuple(Section)) -> View:
-    """Look again, by default with the sections that touch the card; kept for nobody. Raises SurveyFailed."""
+def fresh_view(host: Host) -> View:
+    """Look again, as far as the level of verification goes; kept for nobody. Raises SurveyFailed."""
     settings = host_settings(host)
+    sections = sections_of(settings.verify_level)
     wanted = tuple(section for section in sections if settings.cards or section not in ACTIVE)
-    return View(settings, look(host, survey_request(settings, wanted)))
+    return View(settings, look(host, survey_request(settings, wanted, seconds_allowed(settings))))
 
 
 def forget(host: Host) -> None:

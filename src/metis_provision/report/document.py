@@ -13,7 +13,18 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from metis_provision.model.errors import UserError
-from metis_provision.model.verdict import Answer, Area, Finding, Link, Standing, Waiver, WaiverState, When
+from metis_provision.model.verdict import (
+    Answer,
+    Area,
+    Finding,
+    Inference,
+    Level,
+    Link,
+    Standing,
+    Waiver,
+    WaiverState,
+    When,
+)
 from metis_provision.report.rows import Row, standings
 
 SCHEMA: Literal["metis-provision/verdicts"] = "metis-provision/verdicts"
@@ -61,6 +72,19 @@ class LinkEntry(_Part):
     allowed_width: int
 
 
+class InferenceEntry(_Part):
+    """What an inference came to: ``peak_tops`` is what the cores that took part can do at their clock."""
+
+    sustained: bool = Field(description="The one of level long, not the short self-test.")
+    fps: float
+    where: str = Field(description="Where the throughput was measured: system, end-to-end, host or device.")
+    cores: int
+    clock_mhz: int
+    peak_tops: float
+    tops: float | None = Field(description="Null where metis_model_operations is not set.")
+    utilisation: float | None = Field(description="Of the peak, 0 to 1.")
+
+
 class HostEntry(_Part):
     """A host of the run; ``standing`` is null for one without a verdict, and ``reason`` then says why."""
 
@@ -70,9 +94,15 @@ class HostEntry(_Part):
     next_boot: Standing | None = Field(None, description="The standing of its next boot; null if nothing was asked.")
     ok: bool
     reason: str
+    level: Level = Field(Level.MEDIUM, description="How far verification went.")
+    seconds: float | None = Field(
+        None, description="What looking took by the host's own clock; null if it did not say."
+    )
+    seconds_allowed: int | None = Field(None, description="What it was given.")
     findings: tuple[FindingEntry, ...]
     waivers: tuple[WaiverEntry, ...] = ()
     links: tuple[LinkEntry, ...] = ()
+    inferences: tuple[InferenceEntry, ...] = ()
 
 
 class Summary(_Part):
@@ -131,7 +161,16 @@ def _host(row: Row) -> HostEntry:
     verdict = row.verdict
     if verdict is None:
         return HostEntry(
-            host=row.host, standing=None, now=None, next_boot=None, ok=False, reason=row.reason, findings=()
+            host=row.host,
+            standing=None,
+            now=None,
+            next_boot=None,
+            ok=False,
+            reason=row.reason,
+            level=Level.MEDIUM,
+            seconds=None,
+            seconds_allowed=None,
+            findings=(),
         )
     return HostEntry(
         host=row.host,
@@ -140,9 +179,13 @@ def _host(row: Row) -> HostEntry:
         next_boot=verdict.next_boot,
         ok=verdict.ok,
         reason=row.reason,
+        level=verdict.level,
+        seconds=verdict.seconds,
+        seconds_allowed=verdict.limit,
         findings=tuple(map(_finding, verdict.findings)),
         waivers=tuple(map(_waiver, verdict.waivers)),
         links=tuple(map(_link, verdict.links)),
+        inferences=tuple(map(_inference, verdict.inferences)),
     )
 
 
@@ -165,6 +208,19 @@ def _finding(finding: Finding) -> FindingEntry:
 
 def _waiver(waiver: Waiver) -> WaiverEntry:
     return WaiverEntry(code=waiver.code, reason=waiver.reason, until=waiver.until, state=waiver.state)
+
+
+def _inference(found: Inference) -> InferenceEntry:
+    return InferenceEntry(
+        sustained=found.sustained,
+        fps=found.fps,
+        where=found.where,
+        cores=found.cores,
+        clock_mhz=found.clock_mhz,
+        peak_tops=found.peak_tops,
+        tops=found.tops,
+        utilisation=found.utilisation,
+    )
 
 
 def _link(link: Link) -> LinkEntry:

@@ -90,11 +90,15 @@ def _gauge(registry: CollectorRegistry, name: str, told: str, *labels: str) -> G
 def _standings(registry: CollectorRegistry, report: Report) -> None:
     ok = _gauge(registry, "metis_host_ok", "1 for a host that is as wanted (green or warned), 0 for any other.")
     standing = _gauge(registry, "metis_host_standing", "1 for the standing that a host has.", "standing")
+    told = "1 for the standing that a host has at its next boot; none where nothing was asked about it."
+    following = _gauge(registry, "metis_host_next_boot_standing", told, "standing")
     cycle = _gauge(registry, "metis_host_power_cycle", "1 where taking the power away may be all that helps.")
     for host in report.hosts:
         name = literal(host.host)
         ok.labels(name).set(host.ok)
         cycle.labels(name).set(any(finding.power_cycle and not finding.waived for finding in host.findings))
+        for state in Standing if host.next_boot is not None else ():
+            following.labels(name, state.value).set(state is host.next_boot)
         for value in _STANDINGS:
             standing.labels(name, value).set(value == (host.standing or "no-verdict"))
 

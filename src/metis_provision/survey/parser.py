@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ __all__ = ["SurveyIncomplete", "parse_dkms_status", "parse_os_release", "parse_s
 
 FORMAT = "1"
 _LONGEST_COMPLAINT = 500
+_SECONDS = re.compile(r"[0-9]{1,7}(\.[0-9]{1,3})?", re.ASCII)
 _BY_NAME = {section.value: section for section in Section}
 
 
@@ -29,10 +31,16 @@ class _Frame:
     complete: bool = False
     sections: dict[Section, list[Row]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    late: set[Section] = field(default_factory=set)
+    spent: dict[str, float] = field(default_factory=dict)
     complaints: list[str] = field(default_factory=list)
 
     def complain(self, line: str) -> None:
         self.complaints.append(line[:_LONGEST_COMPLAINT])
+
+    def note_time(self, name: str, took: list[str]) -> None:
+        if took and _SECONDS.fullmatch(took[0]):
+            self.spent[name] = float(took[0])
 
 
 def parse_survey(output: str | Iterable[str]) -> Survey:
@@ -47,11 +55,12 @@ def read_survey(output: str | Iterable[str], request: SurveyRequest | None = Non
     """Return what the output says, or raise ``SurveyIncomplete`` if it says less than was asked for.
 
     Without ``request`` the output's own first line tells which sections were asked. An active section may fail
-    without the rest being in doubt.
+    without the rest being in doubt, and one that the time allowed did not suffice for is named in ``late``.
     """
     frame = _frame(_lines(output))
     asked = frame.asked if request is None else request.sections
-    missing = [section for section in asked if section in PASSIVE and section not in frame.sections]
+    there = frame.sections.keys() | frame.late
+    missing = [section for section in asked if section in PASSIVE and section not in there]
     if missing:
         reasons = ", ".join(_reason(section, frame) for section in missing)
         raise SurveyIncomplete(f"the look at the host came back without {reasons}")
@@ -98,8 +107,12 @@ def _mark(frame: _Frame, words: list[str], line: str, name: str, rows: list[Row]
     match words:
         case ["@begin", opened] if not frame.complete:
             return opened, []
-        case ["@end", closed] if closed == name and closed in _BY_NAME:
+        case ["@end", closed, *took] if closed == name and closed in _BY_NAME:
             frame.sections[_BY_NAME[closed]] = rows
+            frame.note_time(closed, took)
+        case ["@late", closed, *took] if closed == name and closed in _BY_NAME:
+            frame.late.add(_BY_NAME[closed])
+            frame.note_time(closed, took)
         case ["@failed", failed, *why] if failed == name:
             frame.failures[failed] = " ".join(why)
             frame.complain(f"{failed}: {' '.join(why)}")
@@ -123,4 +136,10 @@ def _survey(frame: _Frame) -> Survey:
         rows = Rows(lines, frame.complain)
         fields.update(READERS[section](rows))
         rows.end()
-    return Survey(sections=frozenset(frame.sections), complaints=tuple(frame.complaints), **fields)
+    return Survey(
+        sections=frozenset(frame.sections),
+        late=frozenset(frame.late),
+        spent=dict(frame.spent),
+        complaints=tuple(frame.complaints),
+        **fields,
+    )

@@ -8,19 +8,34 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 
+from metis_provision.catalog.cards import CORES
 from metis_provision.model.survey import Section, SurveyRequest
 
 _LINE_SAFE = re.compile(r"[^\x00-\x1f\x7f\\]+")
 _PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+:~@*/-]*")
-_LONGEST_RUN = 86400
+_LONGEST_RUN = 90_000
+
+
+MAIN = "# ---- all\n"
+"""In front of this line of ``script.sh`` its other parts go."""
 
 
 @cache
-def script() -> str:
-    """Return the survey's shell text without comments and indentation, which a host has no use for."""
-    text = files("metis_provision.survey").joinpath("script.sh").read_text(encoding="utf-8")
+def script(load: bool = False) -> str:
+    """Return the survey's shell text without comments and indentation, which a host has no use for.
+
+    ``load``: with the part that keeps the cards at work, which is long and rarely asked for.
+    """
+    text = source("script.sh")
+    if load:
+        text = text.replace(MAIN, source("load.sh") + MAIN)
     lines = (line.strip() for line in text.splitlines())
     return "\n".join(line for line in lines if line and not line.startswith("#")) + "\n"
+
+
+def source(name: str) -> str:
+    """Return a file of shell text as it is kept here."""
+    return files("metis_provision.survey").joinpath(name).read_text(encoding="utf-8")
 
 
 def survey_command(request: SurveyRequest) -> str:
@@ -39,9 +54,14 @@ def survey_command(request: SurveyRequest) -> str:
         "METIS_GROUP": _value("group", request.group),
         "METIS_IMAGE": _value("image", request.image) if request.image else "",
         "METIS_MODEL": _value("model", _absolute(request.self_test_model)) if request.self_test_model else "",
+        "METIS_INFERENCE": "\n".join(_argument(word) for word in request.inference),
+        "METIS_CORES": f"--aipu-cores {_cores(request.aipu_cores)}" if request.aipu_cores is not None else "",
         "METIS_SECONDS": str(_seconds(request.self_test_seconds)),
+        "METIS_LOAD_SECONDS": _or_none(request.load_seconds),
+        "METIS_LIMIT": _or_none(request.limit),
     }
-    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items()) + script()
+    given = "".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items())
+    return given + script(Section.LOAD in request.sections)
 
 
 def _lines(kind: str, values: Iterable[str]) -> str:
@@ -57,6 +77,13 @@ def _value(kind: str, value: str) -> str:
     return value
 
 
+def _argument(word: str) -> str:
+    """A word of a command, which may be an option."""
+    if not _LINE_SAFE.fullmatch(word):
+        raise ValueError(f"{word!r} cannot be a word of a command: it is empty or holds control characters")
+    return word
+
+
 def _absolute(path: str) -> str:
     if not path.startswith("/"):
         raise ValueError(f"{path!r} is not an absolute path on the host")
@@ -67,6 +94,16 @@ def _package(name: str) -> str:
     if not _PACKAGE.fullmatch(name):
         raise ValueError(f"{name!r} is not the name of a package")
     return name
+
+
+def _cores(cores: int) -> int:
+    if not 1 <= cores <= CORES:
+        raise ValueError(f"an AIPU has no {cores} cores; choose 1 to {CORES}")
+    return int(cores)
+
+
+def _or_none(seconds: int | None) -> str:
+    return "" if seconds is None else str(_seconds(seconds))
 
 
 def _seconds(seconds: int) -> int:

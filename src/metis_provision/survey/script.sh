@@ -2,12 +2,14 @@
 # Looks at one host and prints what it sees as lines; changes nothing on it. script.py puts the METIS_* values in front.
 #
 # Output: "@survey 1 <sections>", then per section "@begin S", rows of tab-separated fields, "@end S" (or
-# "@failed S <why>" when it could not look), and "@complete". A section without its end was cut off.
+# "@failed S <why>" when it could not look, "@late S" when METIS_LIMIT seconds were over before it was whole), and
+# "@complete". "@end" and "@late" tell the seconds it took. A section without its end was cut off.
 # METIS_ROOT, empty on a host, lets a test put a tree of its own in the place of /sys, /proc, /dev and the rest.
 
 set -u
 : "${METIS_SECTIONS:=}" "${METIS_PATHS:=}" "${METIS_USERS:=}" "${METIS_GROUPS:=}" "${METIS_PACKAGES:=}"
 : "${METIS_GROUP:=}" "${METIS_IMAGE:=}" "${METIS_MODEL:=}" "${METIS_SECONDS:=2}"
+: "${METIS_LOAD_SECONDS:=}" "${METIS_LIMIT:=}" "${METIS_CORES:=}" "${METIS_INFERENCE:=}"
 ROOT=${METIS_ROOT:-}
 LC_ALL=C
 # An ssh command of an unprivileged user has no sbin in its path, and sudo may leave /usr/local out.
@@ -84,7 +86,31 @@ is_bdf() {
     return 1
 }
 
-limit() { # seconds command...: exit status 124 when it was cut off
+read_clock() { # CLOCK: hundredths of a second since boot, or whole seconds of the clock where the kernel does not say
+    if { IFS=' .' read -r CLOCK clock_part _ </proc/uptime; } 2>/dev/null; then
+        CLOCK=$((CLOCK * 100 + ${clock_part#0}))
+    else
+        CLOCK=$(($(date +%s) * 100))
+    fi
+}
+
+time_left() { # LEFT: whole seconds that are left of those allowed
+    LEFT=999999
+    [ -n "$METIS_LIMIT" ] || return 0
+    read_clock
+    LEFT=$(((DEADLINE - CLOCK) / 100))
+}
+
+limit() { # seconds command...: exit status 124 when it was cut off, by these seconds or by the end of those allowed
+    limit_seconds=$1
+    shift
+    time_left
+    [ "$LEFT" -gt 0 ] || return 124
+    [ "$limit_seconds" -le "$LEFT" ] || limit_seconds=$LEFT
+    cut_off "$limit_seconds" "$@"
+}
+
+cut_off() { # seconds command...
     limit_seconds=$1
     shift
     case $TIMEOUT in
@@ -110,7 +136,7 @@ choose_timeout() {
 TOOLS='dkms depmod modprobe modinfo lsmod lspci udevadm systemctl rc-service rc-update flock timeout sha256sum
 stat setpriv runuser su sudo getent groupadd useradd usermod gpasswd addgroup adduser dpkg dpkg-query apt-get dnf yum rpm zypper
 pacman apk emerge make gcc cc tar gzip xz zstd curl wget python3 mokutil openssl bootctl logger update-initramfs dracut mkinitcpio
-mkinitfs axdevice axrunmodel podman docker dtoverlay python3.10 python3.11 python3.12 python3.13'
+mkinitfs axdevice axrunmodel axlogdevice axcmd podman docker dtoverlay python3.10 python3.11 python3.12 python3.13'
 
 see_init() {
     if [ -d "$ROOT/run/systemd/system" ]; then
@@ -765,9 +791,27 @@ wait_for_turn() { # until the end of the section, a program of ours that looks a
     [ -r "$see_turn" ] && has flock || return 0
     exec 9<"$see_turn"
     see_left=30
+    time_left
+    [ "$see_left" -le "$LEFT" ] || see_left=$LEFT
     while [ "$see_left" -gt 0 ] && ! flock -n -s 9; do
         see_left=$((see_left - 1))
         sleep 1
+    done
+}
+
+see_pipeline() { # what helps with the frames around an inference
+    put pipeline_seen
+    for see_path in "$ROOT"/dev/dri/renderD*; do
+        [ ! -e "$see_path" ] || put render "${see_path#"$ROOT"}"
+    done
+    for see_path in "$ROOT"/usr/lib/*/dri/*_drv_video.so "$ROOT"/usr/lib/dri/*_drv_video.so \
+        "$ROOT"/usr/lib64/dri/*_drv_video.so; do
+        see_name=${see_path##*/}
+        [ ! -e "$see_path" ] || put vaapi "${see_name%_drv_video.so}"
+    done
+    for see_path in "$ROOT"/etc/OpenCL/vendors/*.icd; do
+        see_name=${see_path##*/}
+        [ ! -e "$see_path" ] || put opencl "${see_name%.icd}"
     done
 }
 
@@ -784,6 +828,7 @@ section_nodes() {
     set +f
     unset IFS
     [ $# -eq 0 ] || see_stat stat "$@"
+    see_pipeline
     if [ "$UID_" -ne 0 ]; then
         put holders_unseen
     elif [ -n "$NODES" ]; then
@@ -1275,7 +1320,43 @@ see_openrc_state() { # name
     put openrc "$1" state stopped
 }
 
+SLEEP_TARGETS='sleep.target suspend.target hibernate.target hybrid-sleep.target suspend-then-hibernate.target'
+
+see_sleep() { # what the kernel can, what is masked, and what would ask for it without a person
+    first_line "$ROOT/sys/power/state"
+    put sleep_states "$FIRST"
+    for see_target in $SLEEP_TARGETS; do
+        see_link=$(readlink "$ROOT/etc/systemd/system/$see_target" 2>/dev/null)
+        [ "$see_link" != /dev/null ] || put sleep_masked "$see_target"
+    done
+    [ ! -h "$ROOT/etc/systemd/system/display-manager.service" ] || put sleep_trigger 'a desktop session'
+    sed -n 's/^[[:space:]]*\(IdleAction=[a-z-]*\).*/\1/p' "$ROOT/etc/systemd/logind.conf" \
+        "$ROOT"/etc/systemd/logind.conf.d/*.conf 2>/dev/null | grep -E 'suspend|hibernate|sleep' | put_lines sleep_trigger
+}
+
+see_servers() { # the vendor's server, which listens to everybody unless it is told not to
+    put servers_seen
+    for see_file in "$ROOT"/proc/[0-9]*/comm; do
+        first_line "$see_file" && [ "$FIRST" = axsystemserver ] || continue
+        see_process=${see_file%/comm}
+        put server "${see_process##*/}"
+        [ "$UID_" -eq 0 ] || continue
+        # shellcheck disable=SC2012 # find has no portable way to print where a link leads
+        see_sockets=" $(ls -ln "$see_process/fd" 2>/dev/null | sed -n 's/.* -> socket:\[\([0-9]*\)\]$/\1/p' | tr '\n' ' ')"
+        put server_sockets "${see_process##*/}"
+        for see_table in "$see_process/net/tcp" "$see_process/net/tcp6"; do
+            [ -r "$see_table" ] || continue
+            while read -r _ see_local _ see_status _ _ _ _ _ see_inode _; do
+                [ "$see_status" = 0A ] || continue
+                case $see_sockets in *" $see_inode "*) put listener "${see_process##*/}" "$see_local" ;; esac
+            done <"$see_table"
+        done
+    done
+}
+
 section_services() {
+    see_sleep
+    see_servers
     if [ -d "$ROOT/run/systemd/system" ] && has systemctl; then
         put manager systemd
         see_units
@@ -1534,6 +1615,18 @@ section_access() {
         done
         attempt_all
     done
+    see_holder=''
+    set +f
+    export METIS_NODE
+    for METIS_NODE in "$ROOT"/dev/dri/renderD*; do
+        [ -c "$METIS_NODE" ] || continue
+        see_target=${METIS_NODE#"$ROOT"}
+        for see_entry in $see_users; do
+            see_rest=${see_entry#*:*:}
+            see_gid=${see_rest#*:}
+            attempt "${see_entry%%:*}" "${see_entry%%:*}" "${see_rest%%:*}" "${see_gid%%:*}"
+        done
+    done
     return 0
 }
 
@@ -1544,56 +1637,197 @@ any_held() {
     [ -n "$NODES" ] && [ -n "$(list_holders)" ]
 }
 
-run_tool() { # seconds, command...
-    see_seconds=$1
+# Seconds kept back of those allowed, to end a tool that does not listen and to say so.
+RESERVE=6
+
+end_marked() { # what a tool that was cut off has started and left: its environment tells it, whatever its session
+    end_files=$(grep -l -s "METIS_MARK=$MARK" /proc/[0-9]*/environ)
+    for end_file in $end_files; do
+        end_file=${end_file%/environ}
+        kill -9 "${end_file#/proc/}" 2>/dev/null
+    done
+}
+
+run_marked() { # seconds, command...: prints its output and, as the last line, its exit status: 124 if it was cut off
+    run_seconds=$1
     shift
+    cut_off "$run_seconds" env METIS_MARK="$MARK" "$@" 2>&1
+    run_status=$?
+    # 137, and 143 with busybox: it did not end when asked to and was killed, or its limit was.
+    case $run_status in
+        124 | 137 | 143)
+            run_status=124
+            end_marked
+            ;;
+    esac
+    printf '\n%s\n' "$run_status"
+}
+
+call_tool() { # seconds, command...: WORDS and STATUS
+    call_seconds=$1
+    shift
+    time_left
+    [ "$call_seconds" -le $((LEFT - RESERVE)) ] || call_seconds=$((LEFT - RESERVE))
+    MARK=$$-$CLOCK_AT_START
+    # A process that not even a kill ends, because the driver does not let go of it, keeps the pipe open: nobody waits for it.
+    WORDS=$(run_marked "$call_seconds" "$@" | cut_off $((call_seconds + 4)) cat)
+    STATUS=${WORDS##*"$NL"}
+    case $STATUS in
+        '' | *[!0-9]*) STATUS=124 ;;
+        *) WORDS=${WORDS%"$NL"*} ;;
+    esac
+    WORDS=${WORDS%"$NL"}
+}
+
+may_run() { # command: puts why not, if the cards are held or it is not there
     if any_held; then
         put held
-        return 0
+        return 1
     fi
     put command "$*"
     if ! has "$1"; then
         put exit 127
-        return 0
+        return 1
     fi
-    see_words=$(limit "$see_seconds" "$@" 2>&1)
-    see_status=$?
-    [ -z "$see_words" ] || printf '%s\n' "$see_words" | put_lines output
-    # 137: it did not end when asked to and was killed.
-    [ "$see_status" -ne 137 ] || see_status=124
-    put exit "$see_status"
+    if [ "$TIMEOUT" = none ]; then
+        FAILED="there is no timeout to end $1 with"
+        return 1
+    fi
+    time_left
+    if [ "$LEFT" -le "$RESERVE" ]; then
+        LATE=yes
+        return 1
+    fi
+}
+
+put_words() { # leading fields of the rows
+    [ -z "$WORDS" ] || printf '%s\n' "$WORDS" | put_lines "$@"
+}
+
+cards_answered() { # what axdevice said is an answer, or will not become one by asking again
+    case $STATUS in 124 | 127) return 0 ;; esac
+    case $WORDS in *EBUSY*) return 0 ;; esac
+    [ "$STATUS" -eq 0 ] || return 1
+    case $WORDS in *'not responding'* | *board_type=unknown*) return 1 ;; esac
 }
 
 section_devices() {
     wait_for_turn
+    may_run axdevice || return 0
+    see_try=1
     # A runtime in a container answers once that has started: on a slow host, tens of seconds.
-    run_tool 60 axdevice
+    call_tool 60 axdevice
+    # Runtime firmware is loaded when it is first asked for, and a card may need more than one call.
+    while [ "$see_try" -lt 3 ] && ! cards_answered; do
+        put earlier "$see_try" "$STATUS"
+        put_words earlier_output "$see_try"
+        time_left
+        [ "$LEFT" -gt $((RESERVE + 2)) ] || break
+        see_try=$((see_try + 1))
+        sleep 1
+        call_tool 60 axdevice
+    done
+    put_words output
+    put exit "$STATUS"
+}
+
+count_interrupts() { # before or after: how many of its interrupts each bound card has raised
+    for see_device in "$ROOT"/sys/bus/pci/drivers/axl/*; do
+        is_bdf "${see_device##*/}" || continue
+        see_numbers=' '
+        for see_file in "$see_device"/msi_irqs/*; do
+            [ ! -e "$see_file" ] || see_numbers="$see_numbers${see_file##*/} "
+        done
+        [ "$see_numbers" != ' ' ] || continue
+        put interrupts "$1" "${see_device##*/}" "$(awk -v numbers="$see_numbers" '
+            NR == 1 { processors = NF; next }
+            {
+                number = $1
+                sub(/:/, "", number)
+                if (!index(numbers, " " number " ")) next
+                for (field = 2; field <= processors + 1; field++) sum += $field
+            }
+            END { printf "%.0f", sum }' "$ROOT/proc/interrupts" 2>/dev/null)"
+    done
+}
+
+see_temperatures() { # before or after the work: the card's own words, once its firmware is loaded
+    list_nodes
+    if any_held; then return 0; fi
+    if has axlogdevice && [ "$NODES" = "${NODES%%"$NL"*}$NL" ]; then
+        # It tells of the first card only, and goes on for as long as it is let.
+        see_line=$(limit 5 axlogdevice --slog-level inf:collector --slog 2>/dev/null | grep -m 1 'core_temps=')
+        [ -z "$see_line" ] || { put temperature "$1" "$see_line" && return 0; }
+    fi
+    ! has axcmd || limit 10 axcmd --board-temp 2>/dev/null | grep -m 8 -E '^ *[0-9]+: ' | put_lines temperature "$1"
+    return 0
 }
 
 section_self_test() {
-    [ -n "$METIS_MODEL" ] || return 0
     wait_for_turn
-    run_tool "$((METIS_SECONDS + 60))" axrunmodel "$METIS_MODEL" --seconds "$METIS_SECONDS"
+    if [ -n "$METIS_INFERENCE" ]; then
+        split_lines
+        # shellcheck disable=SC2086 # one word of the command a line
+        set -- $METIS_INFERENCE
+        set +f
+        unset IFS
+    elif [ -n "$METIS_MODEL" ]; then
+        # shellcheck disable=SC2086 # the plan's options are words of our own
+        set -- axrunmodel "$METIS_MODEL" $METIS_CORES --seconds "$METIS_SECONDS"
+    else
+        see_temperatures after
+        return 0
+    fi
+    may_run "$@" || return 0
+    count_interrupts before
+    call_tool "$((METIS_SECONDS + 60))" "$@"
+    put_words output
+    put exit "$STATUS"
+    count_interrupts after
+    see_temperatures after
 }
 
 # ---- all
 
+took() { # TOOK: seconds since the section began
+    read_clock
+    took_parts=$((CLOCK - section_began))
+    TOOK=$((took_parts / 100)).$((took_parts / 10 % 10))$((took_parts % 10))
+}
+
 run_section() { # name
     printf '@begin %s\n' "$1"
+    read_clock
+    section_began=$CLOCK
     # A subshell: what a section does to its variables, to IFS or to globbing ends with it.
     (
         FAILED=''
+        LATE=''
+        time_left
+        [ "$LEFT" -gt 0 ] || exit 4
         case $1 in
             self-test) section_self_test ;;
             *) "section_$1" ;;
         esac
+        [ -z "$LATE" ] || exit 4
+        time_left
+        [ "$LEFT" -gt 0 ] || exit 4
         [ -z "$FAILED" ] || { put "@failed $1" "$FAILED" && exit 3; }
         exit 0
-    ) && printf '@end %s\n' "$1"
+    )
+    run_result=$?
+    took
+    case $run_result in
+        0) printf '@end %s %s\n' "$1" "$TOOK" ;;
+        4) printf '@late %s %s\n' "$1" "$TOOK" ;;
+    esac
 }
 
 main() {
     UID_=$(id -u)
+    read_clock
+    CLOCK_AT_START=$CLOCK
+    DEADLINE=$((CLOCK + ${METIS_LIMIT:-0} * 100))
     choose_timeout
     printf '@survey 1 %s\n' "$METIS_SECTIONS"
     for main_section in $METIS_SECTIONS; do

@@ -13,6 +13,7 @@ from metis_provision.model.survey import (
     Boot,
     Certificate,
     CommandResult,
+    Counted,
     DkmsBuild,
     Driver,
     FailedBuild,
@@ -25,16 +26,22 @@ from metis_provision.model.survey import (
     InitramfsState,
     JobState,
     Kernel,
+    LinkSeen,
+    Load,
     ModuleFile,
     ModuleTrust,
     Node,
     PackageLock,
     Past,
     PciFunction,
+    Pipeline,
     RuleLine,
     Section,
+    Server,
     ServiceState,
+    Sleep,
     SourceTree,
+    Temperatures,
 )
 from metis_provision.survey.formats import (
     bar_size,
@@ -45,6 +52,7 @@ from metis_provision.survey.formats import (
     parse_os_release,
 )
 from metis_provision.survey.next_boot import Loaders, Menu, MenuEntry, next_boot
+from metis_provision.survey.tools import parse_temperatures
 from metis_provision.survey.trust import (
     parse_certificates,
     parse_kernel_key,
@@ -371,7 +379,7 @@ def read_driver(rows: Rows) -> Fields:
 
 
 def read_nodes(rows: Rows) -> Fields:
-    """``nodes`` and ``dma_heap``."""
+    """``nodes``, ``dma_heap`` and ``pipeline``."""
     unseen = rows.flag("holders_unseen")
     stats = {path: (mode, owner, group) for path, mode, owner, group in rows.take("stat", 4)}
     links: dict[str, list[str]] = {}
@@ -402,7 +410,13 @@ def read_nodes(rows: Rows) -> Fields:
 
     nodes = tuple(node(*row) for row in rows.take("node", 3) if row[0])
     heap = node(_DMA_HEAP, "dma_heap", "") if _DMA_HEAP in stats else None
-    return {"nodes": nodes, "dma_heap": heap}
+    return {"nodes": nodes, "dma_heap": heap, "pipeline": _pipeline(rows)}
+
+
+def _pipeline(rows: Rows) -> Pipeline | None:
+    seen = rows.flag("pipeline_seen")
+    found = {key: tuple(name for (name,) in rows.take(key, 1)) for key in ("render", "vaapi", "opencl")}
+    return Pipeline(found["render"], found["vaapi"], found["opencl"]) if seen else None
 
 
 # ---- dkms, accounts, files, packages
@@ -575,14 +589,34 @@ def read_images(rows: Rows) -> Fields:
 
 
 def read_services(rows: Rows) -> Fields:
-    """``services``: None where neither systemd nor OpenRC runs."""
+    """``services`` (None where neither systemd nor OpenRC runs), ``sleep`` and ``servers``."""
     manager = rows.first("manager")
     states = [_unit(block) for block in _blocks(line for (line,) in rows.take("unit", 1))]
     scripts: dict[str, dict[str, str]] = {}
     for name, key, value in rows.take("openrc", 3):
         scripts.setdefault(name, {})[key] = value
     states += [_script(name, values) for name, values in scripts.items()]
-    return {"services": {state.name: state for state in states} if manager else None}
+    return {
+        "services": {state.name: state for state in states} if manager else None,
+        "sleep": _sleep(rows),
+        "servers": _servers(rows),
+    }
+
+
+def _sleep(rows: Rows) -> Sleep | None:
+    states = rows.take("sleep_states", 1)
+    masked = tuple(name for (name,) in rows.take("sleep_masked", 1))
+    triggers = tuple(what for (what,) in rows.take("sleep_trigger", 1))
+    return Sleep(tuple(states[0][0].split()), masked, triggers) if states else None
+
+
+def _servers(rows: Rows) -> tuple[Server, ...] | None:
+    seen = rows.flag("servers_seen")
+    listening: dict[str, tuple[str, ...]] = {pid: () for (pid,) in rows.take("server_sockets", 1)}
+    for pid, local in rows.take("listener", 2):
+        listening[pid] = (*listening.get(pid, ()), local)
+    servers = [(_number(pid), listening.get(pid)) for (pid,) in rows.take("server", 1)]
+    return tuple(Server(pid, where) for pid, where in servers if pid is not None) if seen else None
 
 
 def _blocks(lines: Iterable[str]) -> list[dict[str, str]]:
@@ -687,8 +721,64 @@ def read_devices(rows: Rows) -> Fields:
 
 
 def read_self_test(rows: Rows) -> Fields:
-    """``self_test``."""
-    return {"self_test": _command_result(rows)}
+    """``self_test``, ``interrupts`` and ``temperatures``."""
+    return {
+        "interrupts": _counted(rows.take("interrupts", 3)),
+        "temperatures": _temperatures(rows),
+        "self_test": _command_result(rows),
+    }
+
+
+def read_load(rows: Rows) -> Fields:
+    """``sustained`` and ``load``."""
+    looks = [(_number(count), _number(interval)) for count, interval in rows.take("looks", 2)]
+    count, interval = looks[0] if looks else (None, None)
+    clocks: dict[str, tuple[str, ...]] = {}
+    for when, line in rows.take("clocks", 2):
+        clocks[when] = (*clocks.get(when, ()), line)
+    load = Load(
+        looks=count or 0,
+        interval=interval or 0,
+        links=tuple(_link_seen(rows)),
+        errors=_counted((when, bdf, number_, kind) for when, bdf, kind, number_ in rows.take("errors", 4)),
+        interrupts=_counted(rows.take("interrupts", 3)),
+        temperatures=_temperatures(rows),
+        clocks=clocks,
+    )
+    ran = _command_result(rows)
+    return {"sustained": ran, "load": load if ran is not None else None}
+
+
+def _counted(rows: Iterable[Row]) -> tuple[Counted, ...]:
+    """Counters of which both numbers arrived; a row is before or after, BDF, number and, of errors, kind."""
+    numbers: dict[tuple[str, str], dict[str, int]] = {}
+    for when, bdf, text, *kind in rows:
+        value = _number(text)
+        if _BDF.fullmatch(bdf) and value is not None:
+            numbers.setdefault((bdf, "".join(kind)), {})[when] = value
+    return tuple(
+        Counted(bdf, counts["before"], counts["after"], kind)
+        for (bdf, kind), counts in numbers.items()
+        if {"before", "after"} <= counts.keys()
+    )
+
+
+def _temperatures(rows: Rows) -> tuple[Temperatures, ...]:
+    return tuple(
+        temperatures
+        for when, line in rows.take("temperature", 2)
+        if (temperatures := parse_temperatures(when, line)) is not None
+    )
+
+
+def _link_seen(rows: Rows) -> Iterable[LinkSeen]:
+    for row in rows.take("link_seen", 5):
+        seconds, bdf, speed, width, status = row
+        since = _number(seconds)
+        if since is None or not _BDF.fullmatch(bdf):
+            rows.refuse("link_seen", row)
+            continue
+        yield LinkSeen(since, bdf, _speed(speed), _width(width), _number(status or None))
 
 
 def _command_result(rows: Rows) -> CommandResult | None:
@@ -696,7 +786,16 @@ def _command_result(rows: Rows) -> CommandResult | None:
     command = rows.first("command")
     status = _number(rows.first("exit"))
     output = tuple(line for (line,) in rows.take("output", 1))
-    return CommandResult(command, status, output) if command and status is not None else None
+    said = rows.take("earlier_output", 2)
+    tries = [(which, _number(ended)) for which, ended in rows.take("earlier", 2)]
+    if not command or status is None:
+        return None
+    earlier = tuple(
+        CommandResult(command, ended, tuple(line for of, line in said if of == which))
+        for which, ended in tries
+        if ended is not None
+    )
+    return CommandResult(command, status, output, earlier)
 
 
 # ---- shared by the readers
@@ -734,4 +833,5 @@ READERS: Mapping[Section, Callable[[Rows], Fields]] = {
     Section.ACCESS: read_access,
     Section.DEVICES: read_devices,
     Section.SELF_TEST: read_self_test,
+    Section.LOAD: read_load,
 }

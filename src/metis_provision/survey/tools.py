@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from metis_provision.catalog.contract import contract
+from metis_provision.model.survey import Temperatures
 
 _DEVICE = re.compile(r"^\s*Device (?P<index>\d{1,4}): (?P<rest>.*)$")
 _NOT_RESPONDING = re.compile(r"\(not responding\)|board_type=unknown\b")
@@ -26,6 +27,9 @@ _THROUGHPUT = (
 )
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _DECIMAL = re.compile(r"\d+(?:[.,]\d+)?")
+_CORE_TEMPERATURES = re.compile(r"core_temps=\[(?P<list>[^\]]{1,200})\]")
+_BOARD_TEMPERATURE = re.compile(r"^\s*\d{1,4}: .*=\s*(?P<degrees>-?\d{1,3}(?:\.\d{1,4})?)\s*$", re.ASCII)
+_DEGREES = re.compile(r"-?\d{1,3}(?:\.\d{1,4})?", re.ASCII)
 _TROUBLE = re.compile(r"AXR_ERROR\w*|\berror\b|\bfailed\b|timed out|mismatch|not responding|EBUSY", re.IGNORECASE)
 
 
@@ -92,6 +96,16 @@ def parse_self_test(output: Iterable[str]) -> SelfTestOutput:
                 break
     answer, answer_line = _answer(lines)
     return SelfTestOutput(fps, answer, answer_line)
+
+
+def parse_temperatures(when: str, line: str) -> Temperatures | None:
+    """Degrees Celsius in a line of ``axlogdevice`` (board, then cores) or ``axcmd --board-temp``; None without any."""
+    cores = _CORE_TEMPERATURES.search(line)
+    if cores:
+        told = [float(number) for number in cores["list"].split(",") if _DEGREES.fullmatch(number.strip())]
+        return Temperatures(when, told[0], tuple(told[1:])) if told else None
+    board = _BOARD_TEMPERATURE.search(line)
+    return Temperatures(when, float(board["degrees"])) if board else None
 
 
 def trouble(output: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from metis_provision.model.survey import (
     Attempt,
     Boot,
     CommandResult,
+    Counted,
     DkmsBuild,
     Driver,
     FileState,
@@ -24,8 +25,11 @@ from metis_provision.model.survey import (
     Node,
     Past,
     PciFunction,
+    Pipeline,
     Section,
+    Sleep,
     Survey,
+    Temperatures,
 )
 
 PORT, CARD = "0000:00:01.0", "0000:01:00.0"
@@ -163,6 +167,7 @@ def survey(**changes: Any) -> Survey:
             free_kib={"/": 2_000_000, "/usr": 2_000_000, "/var": 2_000_000},
             writable={"/etc": True, "/var": True},
             package_locks=(),
+            page_size=4096,
             tools={"lsmod": "/usr/bin/lsmod", "lspci": "/usr/bin/lspci"},
             secure_boot=False,
         ),
@@ -182,6 +187,11 @@ def survey(**changes: Any) -> Survey:
         attempts=(*attempts(), Attempt("frigate", HEAP, "ok"), Attempt("member", HEAP, "ok")),
         devices=CommandResult("axdevice", 0, (DEVICE_LINE,)),
         self_test=CommandResult(f"axrunmodel {MODEL} --seconds 2", 0, RAN_WELL),
+        interrupts=(Counted(CARD, 100, 124),),
+        temperatures=(Temperatures("after", 41.0, (45.0, 44.0, 45.0, 46.0)),),
+        sleep=Sleep(("freeze", "mem", "disk")),
+        servers=(),
+        pipeline=Pipeline(),
     )
     return replace(healthy, **changes)
 

@@ -61,6 +61,7 @@ from metis_provision.model.survey import (
     Boot,
     Certificate,
     CommandResult,
+    Counted,
     Driver,
     FailedBuild,
     FileState,
@@ -70,13 +71,19 @@ from metis_provision.model.survey import (
     InitramfsImage,
     InitramfsState,
     Kernel,
+    LinkSeen,
+    Load,
     ModuleTrust,
     NextBoot,
     PackageLock,
     Past,
+    Pipeline,
     RuleLine,
     Section,
+    Server,
     ServiceState,
+    Sleep,
+    Temperatures,
 )
 from metis_provision.model.verdict import Answer, Finding
 
@@ -734,6 +741,17 @@ def _device() -> Iterator[Case]:
     yield Case(
         "METIS-401", "listed, but failed", said(DEVICE_LINE, status=1), FAIL, "1 of 1 cards answer; axdevice said"
     )
+    silent_once = CommandResult("axdevice", 0, (DEVICE_LINE,), (listed("AXR_ERROR_TIMEOUT: no answer", status=1),))
+    third = "AXR_ERROR_TIMEOUT: no answer"
+    three = CommandResult("axdevice", 1, (third,), (listed(third, status=1), listed(status=1)))
+    yield Case(
+        "METIS-401",
+        "second attempt",
+        evidence(devices=silent_once),
+        PASS,
+        "(attempt 2; attempt 1 ended with status 1: AXR",
+    )
+    yield Case("METIS-401", "third attempt", evidence(devices=three), FAIL, "attempt 2 ended with status 1: no words).")
     yield Case("METIS-401", "no tool", said(status=127), UNKNOWN, "axdevice is not installed")
     without_runtime = said(status=127, asked=settings(self_test=False))
     yield Case("METIS-401", "says little", said("Device 0: metis-0:1:0"), PASS, "metis-0:1:0 answers: no detail.")
@@ -857,7 +875,7 @@ def _self_test() -> Iterator[Case]:
         model_release="1.8.0",
         model_operations=8_000_000_000,
     )
-    yield Case("METIS-501", "operations", evidence(asked=model), PASS, "system 405.2 FPS, 3.2 TOPS.")
+    yield Case("METIS-501", "operations", evidence(asked=model), PASS, "3.2 TOPS (1.5 % of the 214 TOPS that 4 co")
     yield Case("METIS-501", "model not run", evidence(asked=model, **not_run), UNKNOWN, "the self-test was not run")
 
     floor = settings(min_fps=400)
@@ -875,6 +893,213 @@ def _self_test() -> Iterator[Case]:
         SKIP,
         "metis_self_test = False",
     )
+
+
+def _interrupts() -> Iterator[Case]:
+    def counted(*counts: Counted, **changes) -> Evidence:
+        return evidence(interrupts=counts, **changes)
+
+    yield Case("METIS-505", "came", HEALTHY, PASS, "0000:01:00.0 raised 24 interrupts")
+    yield Case("METIS-505", "none came", counted(Counted(CARD, 7, 7)), FAIL, "0000:01:00.0 raised no interrupt during")
+    yield Case("METIS-505", "not counted", counted(), UNKNOWN, "does not count the card's interrupts")
+    yield Case("METIS-505", "did not run", counted(self_test=ran(1, "error")), SKIP, "METIS-501")
+    yield Case("METIS-505", "not run", counted(self_test=None), SKIP, "METIS-501")
+    polls = Driver(loaded=True, version=VERSION, bound=(CARD,), parameters={"dma_poll": "1"})
+    yield Case("METIS-505", "polls", counted(Counted(CARD, 7, 7), driver=polls), SKIP, "dma_poll")
+
+
+def _thermal() -> Iterator[Case]:
+    def hot(*degrees: float, **changes) -> Evidence:
+        return evidence(temperatures=tuple(Temperatures("after", it) for it in degrees), **changes)
+
+    yield Case("METIS-405", "cool", HEALTHY, PASS, "46 C at its hottest; the card throttles at 105 C.")
+    yield Case("METIS-405", "below", hot(94.9), PASS, "94.9 C")
+    yield Case("METIS-405", "near", hot(40, 95), WARN, "95 C: the card throttles itself at 105 C and switches itself")
+    yield Case("METIS-405", "throttles", hot(105), FAIL, "105 C: the card throttles")
+    tools = {"axlogdevice": "/usr/bin/axlogdevice"}
+    told_nothing = hot(host=replace(HEALTHY.survey.host, tools=tools))
+    yield Case("METIS-405", "not told", told_nothing, UNKNOWN, "did not tell its temperature")
+    yield Case("METIS-405", "no tool", hot(), SKIP, "brings no tool")
+    yield Case("METIS-405", "held", hot(nodes=(node(holders=(HOLDER,)),)), SKIP, "by frigate (process 812)")
+    at_work = replace(LONG, survey=replace(LONG.survey, load=replace(LOAD, temperatures=(Temperatures("after", 107),))))
+    yield Case("METIS-405", "hot at work", at_work, FAIL, "107 C")
+
+    def limits(state: ServiceState | None) -> Evidence:
+        return evidence(services={state.name: state} if state else {}, asked=settings(throttle="85:5:40"))
+
+    name = "axelera-limits"
+    yield Case("METIS-404", "set", limits(ServiceState(name, True, "active", ran=True)), PASS, "has set throttling 85:")
+    yield Case("METIS-404", "failed", limits(ServiceState(name, True, "failed", ran=True)), FAIL, "axelera-limits, whi")
+    yield Case("METIS-404", "never ran", limits(ServiceState(name, True, "inactive")), FAIL, "is inactive.")
+    yield Case("METIS-404", "no service", limits(None), FAIL, "is not there.")
+    yield Case("METIS-404", "not asked for", HEALTHY, SKIP, "the card throttles itself at 105 C")
+
+
+LOAD = Load(
+    looks=121,
+    interval=1,
+    links=(LinkSeen(0, CARD, 8.0, 4, 0x43), LinkSeen(0, PORT, 8.0, 4, 0x4043)),
+    errors=(Counted(PORT, 3, 3, "correctable"), Counted(PORT, 0, 0, "fatal")),
+    interrupts=(Counted(CARD, 0, 900),),
+    clocks={"before": (DEVICE_LINE,), "after": (DEVICE_LINE,)},
+)
+LONG = evidence(
+    asked=settings(verify_level="long"),
+    sustained=CommandResult("axrunmodel /opt/m.json --seconds 120", 0, ("System throughput: 401.5 FPS",)),
+    load=LOAD,
+)
+
+
+def _load() -> Iterator[Case]:
+    def at_work(**changes) -> Evidence:
+        return replace(LONG, survey=replace(LONG.survey, load=replace(LOAD, **changes)))
+
+    def ended(status: int, *output: str, **changes) -> Evidence:
+        return replace(LONG, survey=replace(LONG.survey, sustained=ran(status, *output), **changes))
+
+    off = evidence(asked=settings(verify_level="long", self_test=False))
+    idle = replace(LONG, survey=replace(LONG.survey, sustained=None, load=None))
+    held = replace(LONG, survey=replace(idle.survey, nodes=(node(holders=(HOLDER,)),)))
+    wrong = "Answer check: FAILED: device 0, inference 3, byte 17: expected 0x2a, got 0x2b"
+    fps = "System throughput: 401.5 FPS"
+    yield Case("METIS-510", "endured", LONG, PASS, "--seconds 120: system 401.5 FPS.")
+    yield Case("METIS-510", "broke off", ended(1, "USR_DMA_XFER failed"), FAIL, "ended with status 1: USR_DMA_XFER fai")
+    yield Case("METIS-510", "wrong answer", ended(1, fps, wrong), FAIL, "byte 17: expected 0x2a, got 0x2b.")
+    yield Case("METIS-510", "wrong, status 0", ended(0, fps, wrong), FAIL, "byte 17")
+    yield Case("METIS-510", "hangs", ended(124), UNKNOWN, "did not end in time")
+    yield Case("METIS-510", "no tool", ended(127), UNKNOWN, "axrunmodel is not installed")
+    yield Case("METIS-510", "no figure", ended(0), UNKNOWN, "no throughput")
+    yield Case("METIS-510", "not run", idle, UNKNOWN, "was not kept at work")
+    yield Case("METIS-510", "held", held, SKIP, "by frigate (process 812)")
+    yield Case("METIS-510", "switched off", off, SKIP, "metis_self_test = False")
+    yield Case("METIS-510", "medium", HEALTHY, SKIP, "not looked at by level medium: verify with --level long")
+
+    def links(*seen: LinkSeen) -> Evidence:
+        return at_work(links=seen)
+
+    full, narrow = LinkSeen(0, CARD, 8.0, 4, 0x43), LinkSeen(31, CARD, 8.0, 1, 0x13)
+    yield Case("METIS-511", "the same", LONG, PASS, "The link of 0000:01:00.0 was the same at 121 looks.")
+    flaps = links(full, narrow, replace(full, seconds=32))
+    yield Case(
+        "METIS-511",
+        "flaps",
+        flaps,
+        FAIL,
+        "(121 looks): 8 GT/s x4, after 31 s 8 GT/s x1; 8 GT/s x1, after 32 s",
+    )
+    slower = links(full, replace(narrow, speed=2.5, width=4))
+    yield Case("METIS-511", "slower", slower, FAIL, "after 31 s 2.5 GT/s x4")
+    gone = links(full, LinkSeen(8, CARD, None, None))
+    yield Case("METIS-511", "gone", gone, FAIL, "8 GT/s x4, after 8 s unreadable")
+    retrained = links(full, replace(full, seconds=9, status=0x4043))
+    yield Case("METIS-511", "between two looks", retrained, FAIL, "trained again between two looks, after 9 s")
+    yield Case("METIS-511", "other bits", links(full, replace(full, seconds=9, status=0x1043)), PASS, "the same")
+    yield Case("METIS-511", "only root knows", links(replace(full, status=None)), PASS, "the same")
+    yield Case("METIS-511", "not seen", links(), UNKNOWN, "no link could be looked at")
+    yield Case("METIS-511", "not run", idle, SKIP, "METIS-510")
+    yield Case("METIS-511", "switched off", off, SKIP, "metis_self_test = False")
+
+    def errors(*counts: Counted) -> Evidence:
+        return at_work(errors=counts)
+
+    yield Case("METIS-512", "none", LONG, PASS, "0000:00:01.0 counted no error.")
+    yield Case(
+        "METIS-512",
+        "corrected",
+        errors(Counted(PORT, 3, 5, "correctable")),
+        WARN,
+        "errors while the card worked: 2 correctable.",
+    )
+    both = errors(Counted(PORT, 3, 4, "correctable"), Counted(PORT, 0, 1, "nonfatal"))
+    yield Case("METIS-512", "not corrected", both, FAIL, "1 correctable, 1 nonfatal.")
+    yield Case("METIS-512", "fatal", errors(Counted(PORT, 0, 1, "fatal")), FAIL, "1 fatal.")
+    yield Case("METIS-512", "not counted", errors(), UNKNOWN, "no port on the way")
+    yield Case("METIS-512", "not run", idle, SKIP, "METIS-510")
+
+    def clocks(before: str, after: str) -> Evidence:
+        line = "Device 0: metis-0:1:0 1GiB m2 {}"
+        return at_work(clocks={"before": (line.format(before),), "after": (line.format(after),)})
+
+    yield Case("METIS-513", "kept", LONG, PASS, "metis-0:1:0 ran at 800 MHz before and at 800 MHz after.")
+    slow = clocks("clock=800MHz", "clock=600MHz")
+    yield Case("METIS-513", "lowered", slow, WARN, "metis-0:1:0 ran at 800 MHz before and at 600 MHz after")
+    yield Case("METIS-513", "not told", clocks("clock=800MHz", ""), UNKNOWN, "did not tell a clock")
+    yield Case("METIS-513", "not run", idle, SKIP, "METIS-510")
+
+
+def _exposure() -> Iterator[Case]:
+    yield Case("METIS-640", "no server", HEALTHY, PASS, "No axsystemserver runs.")
+    yield Case("METIS-640", "not looked", evidence(servers=None), UNKNOWN, "what listens")
+    for name, places, answer, words in (
+        ("everywhere", ("00000000:15B3",), FAIL, "(process 77) listens to other machines at port 5555"),
+        ("everywhere, v6", ("00000000000000000000000000000000:15B3",), FAIL, "port 5555"),
+        ("this host alone", ("0100007F:15B3", "00000000000000000000000001000000:15B3"), PASS, "this host alone"),
+        ("one of two", ("0100007F:15B3", "0A00000A:15B4"), FAIL, "port 5556"),
+        ("nowhere", (), PASS, "this host alone"),
+        ("unseen", None, UNKNOWN, "only root can see"),
+    ):
+        yield Case("METIS-640", name, evidence(servers=(Server(77, places),)), answer, words)
+
+    def sleeps(*states: str, masked: tuple[str, ...] = (), by: tuple[str, ...] = ("a desktop session",)) -> Evidence:
+        return evidence(sleep=Sleep(states, masked, by))
+
+    yield Case("METIS-612", "nothing asks", HEALTHY, PASS, "nothing makes it do so by itself")
+    yield Case("METIS-612", "a desktop", sleeps("freeze", "mem"), WARN, "put to sleep by a desktop session")
+    yield Case("METIS-612", "to disk", sleeps("disk", by=("IdleAction=hibernate",)), WARN, "by IdleAction=hibernate")
+    yield Case("METIS-612", "cannot", sleeps("freeze"), PASS, "cannot suspend")
+    yield Case("METIS-612", "masked", sleeps("mem", masked=("sleep.target",)), PASS, "sleep.target cannot be reached")
+    only_disk = sleeps("mem", masked=("hibernate.target",))
+    yield Case("METIS-612", "half masked", only_disk, WARN, "put to sleep")
+    yield Case("METIS-612", "not looked", evidence(sleep=None), UNKNOWN, "can sleep")
+
+
+def _pages_and_pairs() -> Iterator[Case]:
+    def pages(size: int | None) -> Evidence:
+        return evidence(host=replace(HEALTHY.survey.host, page_size=size))
+
+    yield Case("METIS-014", "usual", HEALTHY, PASS, "pages of 4096 bytes")
+    yield Case("METIS-014", "raspberry pi 5", pages(16384), UNKNOWN, "nobody has said")
+    yield Case("METIS-014", "64 KiB", pages(65536), WARN, "pages of 65536 bytes, and no card is known")
+    yield Case("METIS-014", "unread", pages(None), UNKNOWN, "could not be read")
+
+    def pair(driver: str | None, *runtimes: str) -> Evidence:
+        packages = {f"axelera-runtime-{version}": version for version in runtimes}
+        return evidence(driver=Driver(loaded=True, version=driver, bound=(CARD,)), packages=packages)
+
+    yield Case("METIS-206", "together", pair("1.6.2", "1.8.0"), PASS, "Driver 1.6.2 and runtime 1.8.0 belong together.")
+    other = pair("1.4.4", "1.8.0")
+    yield Case(
+        "METIS-206", "apart", other, FAIL, "Driver 1.4.4 is in memory, and runtime 1.8.0 goes with driver 1.6.2."
+    )
+    yield Case("METIS-206", "one of two", pair("1.6.2", "1.5.3", "1.8.0"), FAIL, "runtime 1.5.3 goes with driver 1.4.4")
+    yield Case("METIS-206", "unknown driver", pair("9.9", "1.8.0"), UNKNOWN, "does not have driver 9.9")
+    yield Case("METIS-206", "unknown runtime", pair("1.6.2", "9.9"), UNKNOWN, "does not have runtime 9.9")
+    yield Case("METIS-206", "later driver", pair("1.6.9", "1.8.0"), PASS, "are of series that belong together")
+    yield Case("METIS-206", "later runtime", pair("1.6.2", "1.8.7"), PASS, "are of series that belong together")
+    yield Case("METIS-206", "no runtime", pair("1.6.2"), SKIP, "no runtime is installed")
+    yield Case("METIS-206", "no driver", pair(None, "1.8.0"), SKIP, "no driver is in memory")
+
+
+def _helpers() -> Iterator[Case]:
+    pinned = {"runtime_version": "1.8.0", "runtime_source": "r.deb", "runtime_sha256": "0" * 64}
+    asked = settings(runtime="deb", **pinned)
+    render = "/dev/dri/renderD128"
+
+    def host(pipeline: Pipeline | None, *tries: Attempt) -> Evidence:
+        return evidence(asked=asked, pipeline=pipeline, attempts=(*attempts(), *tries))
+
+    full = Pipeline((render,), ("iHD",), ("intel",))
+    usable = host(full, Attempt("frigate", render, "ok"))
+    flags = "inference.py --enable-vaapi --enable-opencl --enable-opengl."
+    yield Case("METIS-340", "usable", usable, PASS, f"{render}; VA-API iHD; OpenCL intel: {flags}")
+    bare = "no render node; no VA-API driver; no OpenCL platform: inference.py --disable-vaapi --disable-opencl"
+    yield Case("METIS-340", "none", host(Pipeline()), PASS, bare)
+    headless = host(Pipeline(vaapi=("iHD",), opencl=("pocl",)))
+    yield Case("METIS-340", "no render node", headless, PASS, "--disable-vaapi --enable-opencl --disable-opengl")
+    refused = host(full, Attempt("frigate", render, "denied", "Permission denied"))
+    yield Case("METIS-340", "refused", refused, WARN, f"frigate cannot open {render}; this host has {render}; VA-API")
+    yield Case("METIS-340", "not looked", host(None), UNKNOWN, "does not say")
+    yield Case("METIS-340", "no runtime", HEALTHY, SKIP, "no runtime is wanted")
 
 
 def _runtime() -> Iterator[Case]:
@@ -1134,6 +1359,12 @@ GROUPS = (
     _access,
     _device,
     _self_test,
+    _interrupts,
+    _thermal,
+    _load,
+    _exposure,
+    _pages_and_pairs,
+    _helpers,
     _runtime,
     _files,
     _services,

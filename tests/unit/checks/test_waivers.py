@@ -106,7 +106,7 @@ def test_a_finding_that_is_waived_does_not_prove_a_host():
 def test_an_unknown_code_is_named_with_those_that_are_close():
     said = waiver_mistakes(settings(waivers=accepted("METIS-12", "METIS-120")))
     assert said == [
-        "metis_waivers: METIS-12 is not the code of a check: did you mean METIS-120 or METIS-121 or METIS-312? "
+        "metis_waivers: METIS-12 is not the code of a check: did you mean METIS-120 or METIS-121 or METIS-612? "
         "metis-provision checks lists all"
     ]
 

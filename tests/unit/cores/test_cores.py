@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from metis_provision.catalog.cards import cards
 from metis_provision.cli import main
 from metis_provision.cores.lines import axnet_text, yaml_text
-from metis_provision.cores.plan import GIB, MIB, CorePlan, Mode, Wish, core_plan, shape_mistake
+from metis_provision.cores.plan import GIB, MIB, CorePlan, Mode, core_plan, shape_mistake
 from metis_provision.model.errors import UserError
+from metis_provision.model.settings import Wish
 
 SIZES = st.integers(min_value=1, max_value=64 * GIB)
 

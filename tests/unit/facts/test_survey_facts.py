@@ -15,6 +15,7 @@ PYINFRA = Path(sys.executable).with_name("pyinfra")
 ARGUMENTS = {
     "MetisFiles": {"paths": "/etc/passwd,/etc/group"},
     "MetisPackages": {"packages": ["dkms"]},
+    "MetisLoad": {"model": "/m.json"},
     "MetisSelfTest": {"model": "/m.json"},
 }
 SECTION_FACTS = [name for name in facts.__all__ if name != "MetisSurvey"]

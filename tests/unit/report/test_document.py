@@ -11,7 +11,18 @@ import pytest
 
 import sample_fleet
 from metis_provision.model.errors import UserError
-from metis_provision.model.verdict import Answer, Area, Finding, Link, Verdict, Waiver, WaiverState, When
+from metis_provision.model.verdict import (
+    Answer,
+    Area,
+    Finding,
+    Inference,
+    Level,
+    Link,
+    Verdict,
+    Waiver,
+    WaiverState,
+    When,
+)
 from metis_provision.report.document import read_report, report_of, report_text
 from metis_provision.report.rows import Row
 
@@ -37,6 +48,10 @@ ROWS = (
             ),
             (Waiver("METIS-120", NASTY, date(2026, 12, 31), WaiverState.IN_FORCE),),
             (Link("0000:01:00.0", 8.0, 1, 8.0, 4),),
+            (Inference(False, 400.0, "system", 4, 800, 214.0, 10.7, 0.05),),
+            Level.LONG,
+            12.5,
+            422,
         ),
     ),
     Row("lab2", None, "unreachable"),
@@ -48,6 +63,9 @@ LOOKED = {
     "next_boot": "unproven",
     "ok": True,
     "reason": "",
+    "level": "long",
+    "seconds": 12.5,
+    "seconds_allowed": 422,
     "findings": [
         {
             "code": "METIS-101",
@@ -94,6 +112,18 @@ LOOKED = {
     ],
     "waivers": [{"code": "METIS-120", "reason": NASTY, "until": "2026-12-31", "state": "in-force"}],
     "links": [{"card": "0000:01:00.0", "speed": 8.0, "width": 1, "allowed_speed": 8.0, "allowed_width": 4}],
+    "inferences": [
+        {
+            "sustained": False,
+            "fps": 400.0,
+            "where": "system",
+            "cores": 4,
+            "clock_mhz": 800,
+            "peak_tops": 214.0,
+            "tops": 10.7,
+            "utilisation": 0.05,
+        }
+    ],
 }
 AWAY = {
     "host": "lab2",
@@ -102,9 +132,13 @@ AWAY = {
     "next_boot": None,
     "ok": False,
     "reason": "unreachable",
+    "level": "medium",
+    "seconds": None,
+    "seconds_allowed": None,
     "findings": [],
     "waivers": [],
     "links": [],
+    "inferences": [],
 }
 
 

@@ -45,6 +45,17 @@ def test_verdicts():
     assert {key for key, value in samples(found, "metis_host_power_cycle").items() if value} == {("b",), ("e",)}
 
 
+def test_the_next_boot_has_a_verdict_of_its_own():
+    made = sample_fleet.rows({"a": "healthy", "b": "next boot", "c": "away"})
+    following = {row.host: row.verdict.next_boot for row in made if row.verdict}
+    found = samples(prometheus_text(report_of(made, NOW), {}), "metis_host_next_boot_standing")
+    assert {host: standing for (host, standing), value in found.items() if value} == {
+        host: standing for host, standing in following.items() if standing
+    }
+    assert following["b"]
+    assert "c" not in {host for host, _ in found}
+
+
 @pytest.mark.parametrize(
     ("kind", "code", "required", "state"),
     [

@@ -70,6 +70,10 @@ READERS: dict[str, tuple[Callable[[bytes], object], type[Exception] | None]] = {
     "survey.formats.bar_size": (lambda data: formats.bar_size(*(int.from_bytes(data[i::3]) for i in range(3))), None),
     "survey.parser.parse_survey": (lambda data: parser.parse_survey(text_of(data)).to_json(), None),
     "survey.parser.read_survey": (lambda data: parser.read_survey(text_of(data)), parser.SurveyIncomplete),
+    "survey.tools.parse_temperatures": (
+        lambda data: [tools.parse_temperatures("after", it) for it in lines_of(data)],
+        None,
+    ),
     "survey.tools.parse_devices": (lambda data: tools.parse_devices(lines_of(data)), None),
     "survey.tools.parse_self_test": (lambda data: tools.parse_self_test(lines_of(data)).throughput, None),
     "survey.tools.trouble": (lambda data: tools.trouble(lines_of(data)), None),

@@ -10,22 +10,28 @@ import pytest
 from metis_provision.catalog.contract import contract
 from metis_provision.model.survey import PASSIVE, Section, SurveyRequest
 from metis_provision.survey.parser import read_survey
-from metis_provision.survey.script import script, survey_command
+from metis_provision.survey.script import MAIN, script, source, survey_command
 
 SOURCE = files("metis_provision.survey").joinpath("script.sh").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("dialect", ["sh", "dash", "busybox"])
 def test_shellcheck_is_content(dialect, shellcheck):
-    path = str(files("metis_provision.survey").joinpath("script.sh"))
-    done = subprocess.run([shellcheck, "-s", dialect, path], capture_output=True, text=True, check=False)
+    # With the part that is put in where it is asked for; comments of it tell shellcheck what is meant.
+    whole = source("script.sh").replace(MAIN, source("load.sh") + MAIN)
+    done = subprocess.run([shellcheck, "-s", dialect, "-"], input=whole, capture_output=True, text=True, check=False)
     assert done.stdout == ""
     assert done.returncode == 0
 
 
 def test_the_text_fits_into_one_argument_twice_over():
     # Linux takes 128 KiB for one argument; quoting for another shell can make it grow.
-    assert len(survey_command(SurveyRequest())) < 64 * 1024
+    assert len(survey_command(SurveyRequest(sections=tuple(Section)))) < 64 * 1024
+
+
+def test_the_part_that_works_the_cards_is_there_only_where_it_is_asked_for():
+    assert "watch_links" not in survey_command(SurveyRequest())
+    assert "watch_links" in survey_command(SurveyRequest(sections=(Section.LOAD,)))
 
 
 def test_comments_stay_behind():
@@ -35,7 +41,7 @@ def test_comments_stay_behind():
 
 @pytest.mark.parametrize("section", list(Section))
 def test_only_the_sections_asked_for_run(section):
-    if section in {Section.DEVICES, Section.SELF_TEST, Section.ACCESS}:
+    if section in {Section.DEVICES, Section.SELF_TEST, Section.ACCESS, Section.LOAD}:
         pytest.skip("would touch the cards of this machine")
     command = survey_command(SurveyRequest(sections=(section,), paths=("/",), users=("root",)))
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
@@ -90,6 +96,12 @@ def test_an_unprivileged_look_is_complete():
         {"self_test_model": "model.json"},
         {"self_test_model": "/a\0b"},
         {"self_test_seconds": 0},
+        {"load_seconds": 0},
+        {"limit": 0},
+        {"aipu_cores": 0},
+        {"aipu_cores": 5},
+        {"inference": ("/opt/inference.py", "a\nb")},
+        {"inference": ("",)},
         {"self_test_seconds": 10**6},
         {"sections": ("host; reboot",)},
     ],

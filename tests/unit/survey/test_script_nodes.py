@@ -1,6 +1,7 @@
 """Nodes, who holds them and who may open them, on made-up hosts with real device nodes and real processes."""
 
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,10 +9,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import HostTree
+from conftest import FULL, HostTree
 
-from metis_provision.model.survey import Attempt, CommandResult, Section, SurveyRequest
-from metis_provision.survey.parser import parse_survey
+from metis_provision.model.survey import (
+    Attempt,
+    CommandResult,
+    Counted,
+    Pipeline,
+    Section,
+    Server,
+    Sleep,
+    SurveyRequest,
+    Temperatures,
+)
+from metis_provision.survey.parser import parse_survey, read_survey
 
 MEMBER_GID = 64123
 HOLD = "import sys; node = open(sys.argv[1], 'r+b', buffering=0); print('open', flush=True); sys.stdin.read()"
@@ -229,7 +240,9 @@ def test_tools_answer_with_status_and_words(carded: HostTree):
     carded.stub("axdevice", "echo 'Device 0: metis-0:1:0 1GiB m2'; echo trouble >&2; exit 3")
     carded.stub("axrunmodel", 'printf "%s|" "$@"; exit 124')
     survey = carded.survey("devices", "self-test", self_test_model="/a b/'m'.json", self_test_seconds=7)
-    assert survey.devices == CommandResult("axdevice", 3, ("Device 0: metis-0:1:0 1GiB m2", "trouble"))
+    words = ("Device 0: metis-0:1:0 1GiB m2", "trouble")
+    earlier = CommandResult("axdevice", 3, words)
+    assert survey.devices == CommandResult("axdevice", 3, words, (earlier, earlier))
     assert survey.self_test.status == 124
     assert survey.self_test.output == ("/a b/'m'.json|--seconds|7|",)
 
@@ -253,3 +266,165 @@ def test_no_tool_is_run_while_a_process_holds_the_card(carded: HostTree):
 
 def test_no_model_no_self_test(carded: HostTree):
     assert carded.survey("self-test").self_test is None
+
+
+def test_a_card_that_answers_the_second_time_shows_both_attempts(carded: HostTree):
+    flag = carded.root / "asked"
+    silent = "board_type=unknown (not responding)"
+    carded.stub("axdevice", f"[ -e {flag} ] || {{ : >{flag}; echo '{silent}'; exit 0; }}; echo 'Device 0: metis-0:1:0'")
+    devices = carded.survey("devices").devices
+    assert devices.output == ("Device 0: metis-0:1:0",)
+    assert devices.earlier == (CommandResult("axdevice", 0, (silent,)),)
+
+
+def test_the_cores_of_the_plan_are_asked_for(carded: HostTree):
+    carded.stub("axrunmodel", "echo ran")
+    survey = carded.survey("self-test", self_test_model="/m.json", aipu_cores=3)
+    assert survey.self_test.command == "axrunmodel /m.json --aipu-cores 3 --seconds 2"
+
+
+def test_inference_runs_in_place_of_axrunmodel(carded: HostTree):
+    tool = carded.file("/opt/a sdk/inference.py", "#!/bin/sh\nprintf '%s|' \"$@\"\n", mode=0o755)
+    words = (str(tool), "yolov8n-coco", "media/a $b*.mp4", "--show-stats")
+    ran = carded.survey("self-test", inference=words).self_test
+    assert ran == CommandResult(" ".join(words), 0, ("yolov8n-coco|media/a $b*.mp4|--show-stats|",))
+
+
+def test_an_inference_that_is_not_there_exits_with_127(carded: HostTree):
+    ran = carded.survey("self-test", inference=("/opt/none/inference.py", "m", "s")).self_test
+    assert ran == CommandResult("/opt/none/inference.py m s", 127)
+
+
+def test_a_tool_that_hangs_ends_with_all_it_started(carded: HostTree):
+    # It does not listen to the signal, and its child has left its process group.
+    child = carded.root / "child"
+    carded.stub("axrunmodel", f"trap '' TERM; setsid sh -c 'echo $$ >{child}; exec sleep 300' & sleep 300; sleep 300")
+    survey = carded.survey("self-test", self_test_model="/m.json", limit=9)
+    assert survey.self_test.status == 124
+    assert is_over(child.read_text().strip())
+
+
+def is_over(process: str) -> bool:
+    """Whether a process has ended, even if nobody has asked yet what became of it."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def test_without_time_left_nothing_is_begun(carded: HostTree):
+    carded.stub("axdevice", f": >'{carded.root}/ran'")
+    output = carded.output(SurveyRequest(sections=("devices",), limit=5))
+    survey = read_survey(output)
+    assert survey.late == {"devices"}
+    assert survey.sections == frozenset()
+    assert not (carded.root / "ran").exists()
+
+
+def test_every_section_tells_its_time(carded: HostTree):
+    survey = carded.survey("host", "pci", limit=60)
+    assert set(survey.spent) == {"host", "pci"}
+    assert all(seconds >= 0 for seconds in survey.spent.values())
+
+
+def test_interrupts_are_counted_around_the_inference(carded: HostTree):
+    table = carded.file(
+        "/proc/interrupts", "     CPU0  CPU1\n 24:  5  7  PCI-MSI axl\n 25:  1  1  PCI-MSI axl\nNMI: 9 9\n"
+    )
+    for number in ("24", "25"):
+        carded.file(f"/sys/bus/pci/devices/0000:01:00.0/msi_irqs/{number}")
+    carded.stub("axrunmodel", f"sed -i 's/ 5  7 / 15  9 /' {table}")
+    survey = carded.survey("self-test", self_test_model="/m.json")
+    assert survey.interrupts == (Counted("0000:01:00.0", 14, 26),)
+
+
+@pytest.mark.parametrize(
+    ("tool", "line", "read"),
+    [
+        (
+            "axlogdevice",
+            "[0] <inf> collector: core_temps=[35,34,34,35,36]",
+            Temperatures("after", 35, (34, 34, 35, 36)),
+        ),
+        ("axcmd", "0: temp_sensor0@48 = 50.25", Temperatures("after", 50.25)),
+    ],
+)
+def test_the_card_tells_its_temperature_after_the_inference(carded: HostTree, tool, line, read):
+    carded.stub("axrunmodel", "exit 0")
+    carded.stub(tool, f"echo noise; echo '{line}'")
+    assert carded.survey("self-test", self_test_model="/m.json").temperatures == (read,)
+
+
+def test_the_load_is_watched(carded: HostTree):
+    card = carded.root / "sys/bus/pci/devices/0000:01:00.0"
+    port = carded.root / "sys/bus/pci/devices/0000:00:01.0"
+    (port / "aer_dev_correctable").write_text("RxErr 0\nTOTAL_ERR_COR 2\n")
+    carded.stub("axdevice", "echo 'Device 0: metis-0:1:0 clock=800MHz(0-3:800MHz)'")
+    carded.stub(
+        "axrunmodel",
+        f"width() {{ echo $1 >{card}/next && mv {card}/next {card}/current_link_width; }}; "  # a look sees either whole
+        "sleep 2; width 1; sleep 2; width 4; sleep 3; "
+        f"sed -i 's/COR 2/COR 5/' {port}/aer_dev_correctable; echo 'System throughput: 9.5 FPS'",
+    )
+    survey = carded.survey("load", self_test_model="/m.json", load_seconds=10)
+    assert survey.sustained.output == ("System throughput: 9.5 FPS",)
+    assert survey.load.looks > 3
+    seen = [link for link in survey.load.links if link.bdf == "0000:01:00.0"]
+    assert [link.width for link in seen] == [4, 1, 4]
+    assert [link.width for link in survey.load.links if link.bdf == "0000:00:01.0"] == [4]
+    assert survey.load.errors == (Counted("0000:00:01.0", 2, 5, "correctable"),)
+    assert survey.load.clocks["after"] == survey.load.clocks["before"] != ()
+
+
+def test_without_a_time_the_cards_are_not_kept_at_work(carded: HostTree):
+    carded.stub("axrunmodel", f": >'{carded.root}/ran'")
+    assert carded.survey("load", self_test_model="/m.json").load is None
+    assert not (carded.root / "ran").exists()
+
+
+def test_the_link_status_register_is_read_where_it_lies(carded: HostTree):
+    config = carded.root / "sys/bus/pci/devices/0000:01:00.0/config"
+    data = bytearray(config.read_bytes())
+    data[0x82:0x84] = (0x4043).to_bytes(2, "little")
+    config.write_bytes(bytes(data))
+    carded.stub("axrunmodel", "sleep 1")
+    survey = carded.survey("load", self_test_model="/m.json", load_seconds=1)
+    assert [link.status for link in survey.load.links if link.bdf == "0000:01:00.0"] == [0x4043]
+
+
+def test_a_server_that_listens_is_found_with_where(rooted: HostTree):
+    tree = rooted.root / "proc/77"
+    rooted.file("/proc/77/comm", "axsystemserver\n")
+    (tree / "fd").mkdir()
+    (tree / "fd/5").symlink_to("socket:[4242]")
+    head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+    row = "   {}: {} 00000000:0000 {} 00000000:00000000 00:00000000 00000000     0        0 {} 1 0 100 0 0 10 0\n"
+    rooted.file(
+        "/proc/77/net/tcp",
+        head
+        + row.format(0, "00000000:15B3", "0A", 4242)
+        + row.format(1, "00000000:0016", "0A", 4243)
+        + row.format(2, "0100007F:15B4", "01", 4242),
+    )
+    assert rooted.survey("services").servers == (Server(77, ("00000000:15B3",)),)
+
+
+def test_what_could_put_the_host_to_sleep(host: HostTree):
+    host.file("/sys/power/state", "freeze mem disk\n")
+    host.link("/etc/systemd/system/suspend.target", "/dev/null")
+    host.link("/etc/systemd/system/display-manager.service", "/lib/systemd/system/gdm.service")
+    host.file("/etc/systemd/logind.conf", "#IdleAction=ignore\nIdleAction=suspend\n")
+    sleep = host.survey("services").sleep
+    assert sleep == Sleep(("freeze", "mem", "disk"), ("suspend.target",), ("a desktop session", "IdleAction=suspend"))
+    assert host.survey("services").servers == ()
+
+
+def test_what_helps_with_frames_and_who_may_use_it(carded: HostTree):
+    carded.file("/usr/lib/x86_64-linux-gnu/dri/iHD_drv_video.so")
+    carded.file("/etc/OpenCL/vendors/intel.icd")
+    carded.file("/etc/passwd", "frigate:x:998:998::/:/bin/sh\n")
+    render = carded.root / "dev/dri/renderD128"
+    render.parent.mkdir()
+    os.mknod(render, stat.S_IFCHR | 0o600, FULL)
+    survey = carded.survey("nodes", "access", users=("frigate",))
+    assert survey.pipeline == Pipeline(("/dev/dri/renderD128",), ("iHD",), ("intel",))

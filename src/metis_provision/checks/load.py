@@ -1,0 +1,144 @@
+"""Checks of the long level: the card at work for minutes, and what was seen of it and its link meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from metis_provision.checks.device import CUT_OFF, INSTALL_RUNTIME, NOT_FOUND, TIMED_OUT, held_by
+from metis_provision.checks.evidence import CannotLook, Evidence
+from metis_provision.checks.outcome import Checks, Outcome, failed, passed, skipped, unknown, warned
+from metis_provision.model.survey import CommandResult, LinkSeen, Load, Section
+from metis_provision.survey.tools import AnswerCheck, parse_devices, parse_self_test, trouble
+
+checks = Checks()
+
+_NOT_WANTED = "the self-test is switched off (metis_self_test = False)"
+_DID_NOT_RUN = "the card was not kept at work (METIS-510)"
+_RETRAINED = 0xC000
+"""Link Bandwidth Management and Autonomous Bandwidth Status (PCI Express Base, Link Status register)."""
+_WORST = ("fatal", "nonfatal")
+
+
+@checks.answers("METIS-510")
+def endured(evidence: Evidence) -> Iterator[Outcome]:
+    """The inference went on to its end with right answers."""
+    reason = _left_out(evidence)
+    if reason is not None:
+        yield reason
+        return
+    result = _result(evidence)
+    if result is None:
+        raise CannotLook("the card was not kept at work: no model is set for the self-test, or the card was held")
+    output = parse_self_test(result.output)
+    if result.status == NOT_FOUND:
+        raise CannotLook(f"{result.command.split(' ')[0]} is not installed on this host", INSTALL_RUNTIME)
+    if result.status == TIMED_OUT:
+        raise CannotLook("the inference did not end in time", CUT_OFF, power_cycle=True)
+    if result.status != 0 or output.answer is AnswerCheck.WRONG:
+        words = output.answer_line if output.answer is AnswerCheck.WRONG else trouble(result.output)
+        yield failed(short="broke off", command=result.command, status=result.status, detail=words.rstrip("."))
+    elif output.throughput is None or output.throughput[1] <= 0:
+        raise CannotLook("the inference ended well but reported no throughput")
+    else:
+        where, fps = output.throughput
+        yield passed(f"{result.command}: {where} {fps:g} FPS.", brief=f"{fps:g} FPS")
+
+
+@checks.answers("METIS-511")
+def link_stayed(evidence: Evidence) -> Iterator[Outcome]:
+    """Every link on the way to a card was the same at each look, and did not train again in between."""
+    load = _load(evidence)
+    if isinstance(load, Outcome):
+        yield load
+        return
+    if not load.links:
+        raise CannotLook("no link could be looked at while the card was at work")
+    for bdf in dict.fromkeys(seen.bdf for seen in load.links):
+        changes = _changes([seen for seen in load.links if seen.bdf == bdf])
+        if changes:
+            yield failed(about=bdf, short="link changed", where=bdf, changes="; ".join(changes[:4]), looks=load.looks)
+        else:
+            yield passed(f"The link of {bdf} was the same at {load.looks} looks.", subject=bdf)
+
+
+@checks.answers("METIS-512")
+def no_errors_counted(evidence: Evidence) -> Iterator[Outcome]:
+    """What the ports above the cards count did not grow."""
+    load = _load(evidence)
+    if isinstance(load, Outcome):
+        yield load
+        return
+    if not load.errors:
+        yield unknown(
+            "no port on the way to a card counts errors (AER)",
+            "Nothing to repair: this machine, or its kernel, does not report errors of PCI Express.",
+            required=False,
+        )
+    for bdf in dict.fromkeys(count.bdf for count in load.errors):
+        grown = {it.kind: it.after - it.before for it in load.errors if it.bdf == bdf and it.after > it.before}
+        told = ", ".join(f"{number} {kind}" for kind, number in grown.items())
+        if not grown:
+            yield passed(f"{bdf} counted no error.", subject=bdf)
+        else:
+            answer = failed if set(_WORST) & grown.keys() else warned
+            yield answer(about=bdf, short="link errors", where=bdf, errors=told)
+
+
+@checks.answers("METIS-513")
+def clock_kept(evidence: Evidence) -> Iterator[Outcome]:
+    """No card runs slower after the work than before it."""
+    load = _load(evidence)
+    if isinstance(load, Outcome):
+        yield load
+        return
+    before, after = (
+        {device.node: device.clock_mhz for device in parse_devices(load.clocks.get(when, ()))}
+        for when in ("before", "after")
+    )
+    pairs = [(node, clock, after.get(node)) for node, clock in before.items() if clock is not None]
+    if not any(now is not None for _, _, now in pairs):
+        raise CannotLook("axdevice did not tell a clock before and after the work")
+    for node, clock, now in pairs:
+        if now is not None and now < clock:
+            yield warned(about=node, short=f"{now} MHz", node=node, before=clock, after=now)
+        elif now is not None:
+            yield passed(f"{node} ran at {clock} MHz before and at {now} MHz after.", subject=node)
+
+
+def _left_out(evidence: Evidence) -> Outcome | None:
+    if not evidence.settings.self_test:
+        return skipped(_NOT_WANTED)
+    if _result(evidence) is None and evidence.holders:
+        return skipped(held_by(evidence), brief="busy")
+    evidence.need(Section.LOAD)
+    return None
+
+
+def _result(evidence: Evidence) -> CommandResult | None:
+    return evidence.survey.sustained if Section.LOAD in evidence.survey.sections else None
+
+
+def _load(evidence: Evidence) -> Load | Outcome:
+    reason = _left_out(evidence)
+    if reason is not None:
+        return reason
+    return evidence.survey.load or skipped(_DID_NOT_RUN)
+
+
+def _changes(seen: list[LinkSeen]) -> list[str]:
+    """What became of one link from look to look, in words."""
+    told = []
+    for earlier, later in pairwise(seen):
+        when = f"after {later.seconds} s"
+        if (earlier.speed, earlier.width) != (later.speed, later.width):
+            told.append(f"{_words(earlier)}, {when} {_words(later)}")
+        elif earlier.status is not None and later.status is not None and ~earlier.status & later.status & _RETRAINED:
+            told.append(f"trained again between two looks, {when}")
+    return told
+
+
+def _words(seen: LinkSeen) -> str:
+    if seen.speed is None or seen.width is None:
+        return "unreadable"
+    return f"{seen.speed:g} GT/s x{seen.width}"
