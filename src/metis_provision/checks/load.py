@@ -17,6 +17,7 @@ _NOT_WANTED = "the self-test is switched off (metis_self_test = False)"
 _DID_NOT_RUN = "the card was not kept at work (METIS-510)"
 _RETRAINED = 0xC000
 """Link Bandwidth Management and Autonomous Bandwidth Status (PCI Express Base, Link Status register)."""
+_SPEEDS = {1: 2.5, 2: 5.0, 3: 8.0, 4: 16.0, 5: 32.0, 6: 64.0}
 _WORST = ("fatal", "nonfatal")
 
 
@@ -128,7 +129,11 @@ def _load(evidence: Evidence) -> Load | Outcome:
 
 def _changes(seen: list[LinkSeen]) -> list[str]:
     """What became of one link from look to look, in words."""
-    told = []
+    told = [
+        f"another one within the look after {one.seconds} s"
+        for one in seen
+        if one.status is not None and _at(one.status) not in (None, (one.speed, one.width))
+    ]
     for earlier, later in pairwise(seen):
         when = f"after {later.seconds} s"
         if (earlier.speed, earlier.width) != (later.speed, later.width):
@@ -136,6 +141,12 @@ def _changes(seen: list[LinkSeen]) -> list[str]:
         elif earlier.status is not None and later.status is not None and ~earlier.status & later.status & _RETRAINED:
             told.append(f"trained again between two looks, {when}")
     return told
+
+
+def _at(status: int) -> tuple[float, int] | None:
+    """Speed in GT/s and lanes in a Link Status register; None for a link that is none."""
+    speed, width = _SPEEDS.get(status & 0xF), status >> 4 & 0x3F
+    return (speed, width) if speed is not None and width else None
 
 
 def _words(seen: LinkSeen) -> str:

@@ -993,6 +993,8 @@ def _load() -> Iterator[Case]:
     yield Case("METIS-511", "gone", gone, FAIL, "8 GT/s x4, after 8 s unreadable")
     retrained = links(full, replace(full, seconds=9, status=0x4043))
     yield Case("METIS-511", "between two looks", retrained, FAIL, "trained again between two looks, after 9 s")
+    torn = links(replace(full, status=0x11))
+    yield Case("METIS-511", "within one look", torn, FAIL, "another one within the look after 0 s")
     yield Case("METIS-511", "other bits", links(full, replace(full, seconds=9, status=0x1043)), PASS, "the same")
     yield Case("METIS-511", "only root knows", links(replace(full, status=None)), PASS, "the same")
     yield Case("METIS-511", "not seen", links(), UNKNOWN, "no link could be looked at")

@@ -250,7 +250,7 @@ def test_tools_answer_with_status_and_words(carded: HostTree):
 def test_axdevice_is_given_what_its_container_takes_to_start_on_a_slow_host(carded: HostTree) -> None:
     carded.stub("axdevice", "echo 'Device 0: metis-0:1:0 1GiB m2'")
     # 27 s were measured; the stand-in for timeout cuts off whatever is given less than that and as much again.
-    carded.stub("timeout", 'shift 2; [ "$1 $2" != "$1 axdevice" ] || [ "$1" -ge 54 ] || exit 124; shift; exec "$@"')
+    carded.stub("timeout", 'shift 2; [ "$4" != axdevice ] || [ "$1" -ge 54 ] || exit 124; shift; exec "$@"')
     assert carded.survey("devices").devices == CommandResult("axdevice", 0, ("Device 0: metis-0:1:0 1GiB m2",))
 
 
