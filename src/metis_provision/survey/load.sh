@@ -48,8 +48,10 @@ see_sample() { # seconds since the begin; LAST holds what was seen last of each 
         first_line "$see_directory/current_link_speed" && see_speed=$FIRST
         first_line "$see_directory/current_link_width" && see_width=$FIRST
         see_register=''
-        [ -z "$see_at" ] ||
-            join_words_of "$(od -An -v -tu2 -j "$see_at" -N 2 "$see_directory/config" 2>/dev/null)" && see_register=$JOINED
+        if [ -n "$see_at" ]; then
+            join_words_of "$(od -An -v -tu2 -j "$see_at" -N 2 "$see_directory/config" 2>/dev/null)"
+            see_register=$JOINED
+        fi
         see_now="$see_bdf|$see_speed|$see_width|$see_register"
         case $LAST in *";$see_now;"*) continue ;; esac
         # Of what is remembered, the entry of this function is replaced.

@@ -392,6 +392,19 @@ def test_the_link_status_register_is_read_where_it_lies(carded: HostTree):
     assert [link.status for link in survey.load.links if link.bdf == "0000:01:00.0"] == [0x4043]
 
 
+def test_a_link_status_that_only_root_may_read_is_not_made_up(carded: HostTree):
+    card = carded.root / "sys/bus/pci/devices/0000:01:00.0/config"
+    carded.stub("axrunmodel", "sleep 1")
+    seen = carded.survey("load", self_test_model="/m.json", load_seconds=1).load.links
+    assert {link.bdf: link.status is None for link in seen} == {"0000:01:00.0": False, "0000:00:01.0": True}
+    card.write_bytes(card.read_bytes()[:64])
+    seen = carded.survey("load", self_test_model="/m.json", load_seconds=1).load.links
+    assert {link.bdf: (link.width, link.status) for link in seen} == {
+        "0000:01:00.0": (4, None),
+        "0000:00:01.0": (4, None),
+    }
+
+
 def test_a_server_that_listens_is_found_with_where(rooted: HostTree):
     tree = rooted.root / "proc/77"
     rooted.file("/proc/77/comm", "axsystemserver\n")
