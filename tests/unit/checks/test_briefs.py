@@ -14,6 +14,7 @@ BY_NAME = {(case.code, case.name): case for case in CASES}
 
 # code, case of test_check_codes, subject, brief
 TOLD = (
+    ("METIS-012", "read-only", "/etc", "read-only"),
     ("METIS-021", "pi board on a pc", "", "wrong carrier"),
     ("METIS-022", "lacks lines", "", "config.txt"),
     ("METIS-022", "left over", "", "config.txt"),
@@ -125,6 +126,8 @@ TOLD = (
     ("METIS-622", "complete", "6.12.57+deb13-amd64", ""),
     ("METIS-622", "no module", "6.12.57+deb13-amd64", ""),
     ("METIS-622", "unlisted", "6.12.57+deb13-amd64", ""),
+    ("METIS-630", "there", "", "1.8.0"),
+    ("METIS-630", "none", "", "missing"),
 )
 
 
@@ -133,6 +136,13 @@ def test_a_finding_in_a_table(code, name, subject, brief):
     case = BY_NAME[code, name]
     said = [finding for finding in findings(case) if finding.answer is case.answer]
     assert (said[0].subject, said[0].brief) == (subject, brief)
+
+
+@pytest.mark.parametrize(("code", "name"), [("METIS-012", "unread"), ("METIS-235", "not looked")])
+def test_what_an_older_survey_does_not_say_leaves_no_host_unproven(code, name):
+    assert [(finding.answer, finding.required) for finding in findings(BY_NAME[code, name])] == [
+        (Answer.UNKNOWN, False)
+    ]
 
 
 def test_an_answer_about_the_whole_host_stands_alone():

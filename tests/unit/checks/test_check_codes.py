@@ -560,6 +560,15 @@ def _signatures() -> Iterator[Case]:
     blind = locked(enrolled=None, staged=None)
     yield Case("METIS-235", "in memory", under(blind, signed), PASS, "a key that is enrolled")
     yield Case("METIS-235", "unread", under(blind, signed, driver=asleep), UNKNOWN, "could not be read")
+    for name, following, running, answer, words in (
+        ("same key as the one in memory", "afe12", "afe12", PASS, "a key that is enrolled"),
+        ("another key than the one in memory", "bee34", "afe12", UNKNOWN, "could not be read"),
+        ("both keys unread", None, None, UNKNOWN, "could not be read"),
+    ):
+        both = (kernel(signed=True, signing_key=running), kernel(OTHER_KERNEL, signed=True, signing_key=following))
+        later = under(blind, signed).survey
+        later = replace(later, kernels=both, next_boot=NextBoot(OTHER_KERNEL, "a link"))
+        yield Case("METIS-235", name, evidence(later), answer, words)
     nothing = evidence(trust=None, host=replace(survey().host, secure_boot=None))
     yield Case("METIS-235", "not looked", nothing, UNKNOWN, "whether the kernel insists")
     away = kernel(module_path=None, module_version=None, vermagic=None)
@@ -573,6 +582,11 @@ def _signatures() -> Iterator[Case]:
     yield Case("METIS-240", "in memory", under(locked(), signed), PASS, "took the module")
     yield Case("METIS-240", "nothing insists", evidence(driver=asleep), SKIP, "nothing speaks against")
     yield Case("METIS-240", "no module", evidence(driver=asleep, kernels=(away,)), SKIP, "METIS-211")
+    yield Case("METIS-240", "host unread", evidence(without(Section.HOST)), UNKNOWN, "'host'")
+    lax = under(unlocked, unsigned, driver=asleep)
+    yield Case("METIS-240", "unsigned, and nothing insists", lax, SKIP, "nothing speaks against")
+    enrolled = under(locked(enrolled=(ours,)), signed, driver=asleep)
+    yield Case("METIS-240", "enrolled, and not in memory", enrolled, SKIP, "nothing speaks against")
     refused = ("[   12.1] metis: Loading of module with unavailable key is rejected",)
     said = under(locked(enrolled=None), signed, driver=asleep, log=refused)
     yield Case("METIS-240", "the kernel's word", said, FAIL, '("Loading of module with unavailable key is rejected")')
@@ -1119,6 +1133,9 @@ def _runtime() -> Iterator[Case]:
     yield Case("METIS-630", "another", has("axelera-runtime-1.7.0"), FAIL, "is missing, axelera-runtime-1.7.0 is).")
     yield Case("METIS-630", "not wanted", HEALTHY, SKIP, "no runtime is wanted")
     yield Case("METIS-630", "blocked", evidence(asked=asked), UNKNOWN, "could not say what to install")
+    for section in (Section.PACKAGES, Section.FILES, Section.HOST):
+        unread = evidence(without(section), wanted=wanted, asked=asked)
+        yield Case("METIS-630", f"{section} unread", unread, UNKNOWN, f"the survey has no section '{section}'")
     image = desired(runtime=ImageRuntime("1.8.0", "podman", "f" * 64))
     yield Case("METIS-630", "no image", evidence(asked=asked, wanted=image), FAIL, "the podman image ffff")
     environment = desired(runtime=EnvironmentRuntime("1.8.0", "python3.13"))
@@ -1243,6 +1260,8 @@ def _initramfs() -> Iterator[Case]:
     yield Case("METIS-620", "no image", host(images=()), FAIL, f"kernel {KERNEL} is booted without an image")
     without_image = evidence(wanted=wanted, initramfs=InitramfsState(Generator.DRACUT))
     yield Case("METIS-620", "no image, by carrier", without_image, SKIP, "is booted without an image")
+    unasked = evidence(wanted=wanted, asked=explicit, initramfs=None)
+    yield Case("METIS-620", "no images known", unasked, FAIL, f"kernel {KERNEL} is booted without an image")
     unpacked_none = replace(
         complete, survey=replace(complete.survey, sections=frozenset(set(Section) - {Section.IMAGES}))
     )
@@ -1251,9 +1270,12 @@ def _initramfs() -> Iterator[Case]:
     yield Case("METIS-621", "stale", host(*items(mark=False)), FAIL, "was built before the driver")
     yield Case("METIS-621", "unlisted", unlisted, UNKNOWN, "could not be listed")
     yield Case("METIS-621", "no image", host(images=()), SKIP, "METIS-620")
+    yield Case("METIS-621", "no image, by carrier", without_image, SKIP, "the running kernel has no image")
     both = (image(), image(OTHER_KERNEL))
     yield Case("METIS-622", "one kernel", complete, SKIP, "no other kernel")
     yield Case("METIS-622", "complete", host(*items(), *items(OTHER_KERNEL), images=both), PASS, "is current")
+    next_unread = host(*items(), *items(OTHER_KERNEL), images=both, next_boot=None)
+    yield Case("METIS-622", "next boot unread", next_unread, PASS, "is current")
     bare = host(*items(), *items(OTHER_KERNEL, metis=False), images=both)
     yield Case("METIS-622", "no module", bare, WARN, f"initrd.img-{OTHER_KERNEL} lacks metis.")
     stale = host(*items(), *items(OTHER_KERNEL, mark=False), images=both)

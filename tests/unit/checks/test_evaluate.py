@@ -14,7 +14,7 @@ from metis_provision.checks.evaluate import check_functions, evaluate
 from metis_provision.checks.evidence import CannotLook
 from metis_provision.checks.outcome import Checks, failed, passed
 from metis_provision.model.errors import UserError
-from metis_provision.model.survey import Attempt, CommandResult, Driver, Section
+from metis_provision.model.survey import Attempt, CommandResult, Driver, Host, Section
 from metis_provision.model.verdict import Answer, Finding, Standing, Verdict
 
 
@@ -260,6 +260,20 @@ def test_findings_carry_what_reports_need():
     assert guest["METIS-120"].brief == "8 GT/s x2"
     linkless = {f.code: f for f in evaluate("h", evidence(pci=(card(path=(), current_width=None),))).findings}
     assert linkless["METIS-120"].brief == ""
+
+
+def test_a_look_that_could_not_be_had_asks_for_no_power_cycle():
+    found = [finding for finding in evaluate("h", evidence(host=Host(epoch=1))).findings if finding.code == "METIS-012"]
+    assert [(finding.answer, finding.power_cycle) for finding in found] == [(Answer.UNKNOWN, False)]
+
+
+def test_a_registered_check_can_still_be_called_by_its_name():
+    def check(evidence):
+        yield passed("all is well")
+
+    checks = Checks()
+    assert checks.answers("METIS-010")(check) is check
+    assert checks.functions == {"METIS-010": check}
 
 
 def test_one_code_in_two_modules_is_refused(monkeypatch):

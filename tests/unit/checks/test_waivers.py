@@ -8,8 +8,9 @@ from datetime import date
 import pytest
 from builders import CARD, card, evidence, port, settings, survey
 
+from metis_provision.checks.catalogue import catalogue
 from metis_provision.checks.evaluate import evaluate
-from metis_provision.checks.waivers import waiver_mistakes
+from metis_provision.checks.waivers import close_codes, waiver_mistakes
 from metis_provision.model.errors import UserError
 from metis_provision.model.settings import settings_from
 from metis_provision.model.survey import CommandResult, Driver
@@ -138,3 +139,9 @@ def test_a_waiver_without_reason_or_end_is_refused(waiver, sentence):
 def test_a_day_may_be_a_date():
     data = {"metis_driver": "none", "metis_waivers": {"METIS-010": {"reason": "x", "until": LAST_DAY}}}
     assert settings_from(data, where="pi").waivers["METIS-010"].until == LAST_DAY
+
+
+def test_at_most_three_codes_are_asked_about():
+    begun = [code for code in catalogue() if code.startswith("METIS-1")]
+    assert len(begun) > 3
+    assert close_codes("metis-1") == f"did you mean {' or '.join(begun[:3])}? metis-provision checks lists all"

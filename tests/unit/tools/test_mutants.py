@@ -22,6 +22,7 @@ def check(seen: int = 1) -> str:
     """Say something."""
     if seen < 2 and not seen == 0:
         yield passed("all is well", short="x4")
+        return None
     return seen + 1
 '''
 
@@ -82,7 +83,7 @@ def run(mutants: ModuleType, monkeypatch: pytest.MonkeyPatch, surviving: int, ba
 
 def test_all_noticed(mutants: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(mutants, monkeypatch, 0) == 0
-    assert "14 of 14 killed (100.0%)" in capsys.readouterr().out
+    assert "one: 14 of 14 killed (100.0%)\n14 of 14 killed; 0 survivors" in capsys.readouterr().out
 
 
 def test_tests_that_fail_without_a_mutant_prove_nothing(mutants: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,6 +105,19 @@ def test_too_many_survivors_are_too_many_with_reasons_too(mutants: ModuleType, m
     assert run(mutants, monkeypatch, 2) == 1
 
 
+def test_one_module_does_not_make_up_for_another(
+    mutants: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "two.py").write_text("def check():\n" + "    report()\n" * 100)
+    surviving = list(mutants.mutants("one", SOURCE))[:2]
+    mutants.EQUIVALENT.write_text("".join(f"* **{mutant.name}**: so be it.\n" for mutant in surviving))
+    sources = [mutant.source for mutant in surviving]
+    monkeypatch.setattr(mutants, "passes", lambda given, _: len(given) == 2 or given[0].source in sources)
+    assert mutants.main(["--module", "one", "--module", "two", "--jobs", "1"]) == 1
+    said = capsys.readouterr().out
+    assert "two: 100 of 100 killed (100.0%)\nbelow 90%: one\n112 of 114 killed; 0 survivors without a reason" in said
+
+
 def test_a_mutant_takes_the_place_of_its_module(mutants: ModuleType, tmp_path: Path) -> None:
     path = tmp_path / "victim_module.py"
     path.write_text("VALUE = 1\n")
@@ -119,11 +133,25 @@ def test_a_mutant_takes_the_place_of_its_module(mutants: ModuleType, tmp_path: P
 def test_a_fork_runs_the_tests_it_is_given(
     mutants: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(mutants, "_tables", lambda: None)
+    monkeypatch.setattr(mutants, "_tables", lambda modules: ())
     good, bad = tmp_path / "test_good.py", tmp_path / "test_bad.py"
     good.write_text("def test_it():\n    pass\n")
     bad.write_text("def test_it():\n    raise SystemExit(0)\n")
     assert mutants.passes([], [str(good)])
     assert not mutants.passes([], [str(bad)])
-    monkeypatch.setattr(mutants, "_tables", lambda: pytest.fail("noticed"))
+    monkeypatch.setattr(mutants, "_tables", lambda modules: pytest.fail("noticed"))
     assert not mutants.passes([], [str(good)])
+
+
+def test_what_the_tables_have_run_is_not_run_again(
+    mutants: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(mutants, "_tables", lambda modules: ())
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "test_table.py"
+    path.write_text(
+        "import pytest\n@pytest.mark.parametrize('n', [1])\ndef test_one(n):\n    assert n == 2\ndef test_two(): pass\n"
+    )
+    assert not mutants.passes([], [str(path)])
+    monkeypatch.setattr(mutants, "_tables", lambda modules: ("test_table.py::test_one[",))
+    assert mutants.passes([], [str(path)])
