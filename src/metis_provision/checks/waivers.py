@@ -24,7 +24,7 @@ def waiver_mistakes(settings: Settings) -> list[str]:
 def close_codes(code: str) -> str:
     """Return what to try instead of a code that there is not: those that may have been meant, and the whole list."""
     begin = [known for known in catalogue() if known.startswith(code.upper())]
-    meant = [*begin, *difflib.get_close_matches(code.upper(), list(catalogue()), n=3, cutoff=0.8)]
+    meant = [*begin, *difflib.get_close_matches(code.upper(), list(catalogue()), cutoff=0.8)]
     question = f"did you mean {' or '.join(list(dict.fromkeys(meant))[:3])}? " if meant else ""
     return f"{question}metis-provision checks lists all"
 

@@ -6,7 +6,22 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from builders import CARD, HEAP, HOLDER, NODE, attempts, card, desired, evidence, node, port, settings, survey, without
+from builders import (
+    CARD,
+    HEAP,
+    HOLDER,
+    NODE,
+    attempts,
+    card,
+    desired,
+    evidence,
+    kernel,
+    node,
+    port,
+    settings,
+    survey,
+    without,
+)
 
 from metis_provision.checks import evaluate as evaluation
 from metis_provision.checks import files, host
@@ -14,7 +29,7 @@ from metis_provision.checks.evaluate import check_functions, evaluate
 from metis_provision.checks.evidence import CannotLook
 from metis_provision.checks.outcome import Checks, failed, passed
 from metis_provision.model.errors import UserError
-from metis_provision.model.survey import Attempt, CommandResult, Driver, Host, Section
+from metis_provision.model.survey import Attempt, CommandResult, Driver, Host, ModuleTrust, Section
 from metis_provision.model.verdict import Answer, Finding, Standing, Verdict
 
 
@@ -265,6 +280,18 @@ def test_findings_carry_what_reports_need():
 def test_a_look_that_could_not_be_had_asks_for_no_power_cycle():
     found = [finding for finding in evaluate("h", evidence(host=Host(epoch=1))).findings if finding.code == "METIS-012"]
     assert [(finding.answer, finding.power_cycle) for finding in found] == [(Answer.UNKNOWN, False)]
+
+
+@pytest.mark.parametrize(
+    ("own_path", "named"), [(None, "/var/lib/dkms/mok.pub"), ("/etc/keys/site.der", "/etc/keys/site.der")]
+)
+def test_the_key_to_enrol_is_named(own_path, named):
+    lockdown = ModuleTrust(lockdown="integrity", enrolled=(), staged=(), own_path=own_path)
+    signed = kernel(signed=True, signing_key="afe12")
+    locked = evidence(trust=lockdown, kernels=(signed,), host=replace(survey().host, secure_boot=True))
+    found = [finding for finding in evaluate("h", locked).findings if finding.code == "METIS-235"]
+    assert [finding.answer for finding in found] == [Answer.FAIL]
+    assert f"mokutil --import {named} " in found[0].next_step
 
 
 def test_a_registered_check_can_still_be_called_by_its_name():
