@@ -29,7 +29,7 @@ from metis_provision.checks.evaluate import check_functions, evaluate
 from metis_provision.checks.evidence import CannotLook
 from metis_provision.checks.outcome import Checks, failed, passed
 from metis_provision.model.errors import UserError
-from metis_provision.model.survey import Attempt, CommandResult, Driver, Host, ModuleTrust, Section
+from metis_provision.model.survey import Attempt, Certificate, CommandResult, Driver, Host, ModuleTrust, Section
 from metis_provision.model.verdict import Answer, Finding, Standing, Verdict
 
 
@@ -282,16 +282,28 @@ def test_a_look_that_could_not_be_had_asks_for_no_power_cycle():
     assert [(finding.answer, finding.power_cycle) for finding in found] == [(Answer.UNKNOWN, False)]
 
 
+AFE = Certificate("0a" * 20, "afe12", "0d1c", "DKMS module signing key")
+
+
 @pytest.mark.parametrize(
-    ("own_path", "named"), [(None, "/var/lib/dkms/mok.pub"), ("/etc/keys/site.der", "/etc/keys/site.der")]
+    ("signed", "secure_boot", "trust", "step"),
+    [
+        (True, True, {}, "Run mokutil --import /var/lib/dkms/mok.pub (it asks"),
+        (True, True, {"own_path": "/etc/keys/site.der"}, "Run mokutil --import /etc/keys/site.der (it asks"),
+        (True, True, {"staged": (AFE,)}, "Reboot with somebody at the console: in the blue screen"),
+        (True, False, {}, "Boot a kernel that has /var/lib/dkms/mok.pub among"),
+        (True, False, {"staged": (AFE,)}, "Boot a kernel that has /var/lib/dkms/mok.pub among"),
+        (False, True, {}, "Install openssl and the kernel's headers, remove the module with dkms"),
+        (False, False, {}, "Install openssl and the kernel's headers, remove the module with dkms"),
+    ],
 )
-def test_the_key_to_enrol_is_named(own_path, named):
-    lockdown = ModuleTrust(lockdown="integrity", enrolled=(), staged=(), own_path=own_path)
-    signed = kernel(signed=True, signing_key="afe12")
-    locked = evidence(trust=lockdown, kernels=(signed,), host=replace(survey().host, secure_boot=True))
+def test_the_one_step_by_hand_towards_a_module_that_the_kernel_takes(signed, secure_boot, trust, step):
+    lockdown = ModuleTrust(**{"lockdown": "integrity", "enrolled": (), "staged": (), "own": AFE, **trust})
+    module = kernel(signed=signed, signing_key="afe12" if signed else None)
+    locked = evidence(trust=lockdown, kernels=(module,), host=replace(survey().host, secure_boot=secure_boot))
     found = [finding for finding in evaluate("h", locked).findings if finding.code == "METIS-235"]
     assert [finding.answer for finding in found] == [Answer.FAIL]
-    assert f"mokutil --import {named} " in found[0].next_step
+    assert step in found[0].next_step
 
 
 def test_a_registered_check_can_still_be_called_by_its_name():
