@@ -279,7 +279,7 @@ def _warm_up() -> None:
     import metis_provision.survey.parser  # noqa: F401
 
     # No mutant changes the table of codes, and reading it takes as long as all the rest of a mutant's start.
-    yaml.safe_load = functools.cache(yaml.safe_load)
+    yaml.safe_load = functools.cache(yaml.safe_load)  # type: ignore[assignment]
     yaml.safe_load((ROOT / "src/metis_provision/catalog/checks.yml").read_text(encoding="utf-8"))
 
     sys.path[:0] = [str(ROOT / "tests"), str(ROOT / TESTS[0])]

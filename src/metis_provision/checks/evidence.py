@@ -16,7 +16,6 @@ from metis_provision.model.survey import (
     Holder,
     Host,
     Kernel,
-    Load,
     Node,
     Past,
     PciFunction,
@@ -185,14 +184,6 @@ class Evidence:
         if self.survey.self_test is None:
             raise CannotLook("the self-test was not run")
         return self.survey.self_test
-
-    @property
-    def load(self) -> Load:
-        """What was seen while the card was kept at work."""
-        self.need(Section.LOAD)
-        if self.survey.load is None:
-            raise CannotLook("the card was not kept at work")
-        return self.survey.load
 
 
 def identify(function: PciFunction) -> PciId | None:

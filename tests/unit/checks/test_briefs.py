@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from builders import CARD, PORT, SECOND_CARD, SECOND_PORT, card, evidence, port, settings
-from test_check_codes import CASES, behind_switch, findings
+from test_check_codes import CASES, LOAD, LONG, behind_switch, findings
 
 from metis_provision.checks.evaluate import evaluate
 from metis_provision.checks.link import links
+from metis_provision.model.survey import LinkSeen
 from metis_provision.model.verdict import Answer, Link
 
 BY_NAME = {(case.code, case.name): case for case in CASES}
@@ -62,11 +65,32 @@ TOLD = (
     ("METIS-204", "older in memory", "", "reboot needed"),
     ("METIS-204", "no file", "", "not on disk"),
     ("METIS-205", "other", "", "options"),
+    ("METIS-206", "together", "1.8.0", ""),
+    ("METIS-206", "apart", "1.8.0", "runtime 1.8.0"),
+    ("METIS-206", "unknown driver", "1.8.0", ""),
+    ("METIS-206", "later runtime", "1.8.7", ""),
     ("METIS-210", "missing", "", "no headers"),
     ("METIS-211", "built", "", "dkms"),
     ("METIS-211", "replaced since", "", "dkms"),
     ("METIS-220", "both", "6.12.57+deb13-amd64", ""),
     ("METIS-220", "no module", "6.12.57+deb13-amd64", "next boot"),
+    ("METIS-230", "unknown", "", "next kernel not known"),
+    ("METIS-230", "gone", "", "next boot"),
+    ("METIS-231", "there", "6.12.57+deb13-amd64", ""),
+    ("METIS-231", "missing", "6.12.57+deb13-amd64", "next boot"),
+    ("METIS-231", "built before", "6.12.57+deb13-amd64", ""),
+    ("METIS-231", "gone", "9.9", ""),
+    ("METIS-232", "there", "6.12.57+deb13-amd64", ""),
+    ("METIS-232", "not built", "6.12.57+deb13-amd64", "next boot"),
+    ("METIS-233", "as asked", "6.12.57+deb13-amd64", ""),
+    ("METIS-233", "older", "6.12.57+deb13-amd64", "next boot"),
+    ("METIS-233", "unread", "6.12.57+deb13-amd64", ""),
+    ("METIS-233", "no module", "6.12.57+deb13-amd64", ""),
+    ("METIS-234", "its own", "6.12.57+deb13-amd64", ""),
+    ("METIS-234", "another's", "6.12.57+deb13-amd64", "next boot"),
+    ("METIS-234", "no module", "6.12.57+deb13-amd64", ""),
+    ("METIS-235", "unsigned", "6.12.48+deb13-amd64", "module unsigned"),
+    ("METIS-240", "unsigned", "", "module unsigned"),
     ("METIS-301", "there", "0000:01:00.0", ""),
     ("METIS-301", "missing", "0000:01:00.0", "no node"),
     ("METIS-301", "unread", "0000:01:00.0", ""),
@@ -96,6 +120,7 @@ TOLD = (
     ("METIS-331", "can", "frigate", ""),
     ("METIS-331", "member cannot", "member", "DMA heap"),
     ("METIS-331", "try broke", "member", ""),
+    ("METIS-340", "refused", "frigate", "render node"),
     ("METIS-401", "answers", "metis-0:1:0", "1.3.2"),
     ("METIS-401", "older tool", "metis-0:1:0", "v1.0.0-a6-15-g9d681b7bcfe9"),
     ("METIS-401", "silent", "", "0 of 1"),
@@ -103,6 +128,18 @@ TOLD = (
     ("METIS-401", "listed, but failed", "", "1 of 1"),
     ("METIS-401", "says little", "metis-0:1:0", "answers"),
     ("METIS-401", "held", "", "busy"),
+    ("METIS-402", "new enough", "metis-0:1:0", ""),
+    ("METIS-402", "too old", "metis-0:1:0", "firmware 1.3.2"),
+    ("METIS-402", "unsaid", "metis-0:1:0", ""),
+    ("METIS-402", "held", "", "busy"),
+    ("METIS-403", "full clock", "metis-0:1:0", ""),
+    ("METIS-403", "lowered", "metis-0:1:0", "400 MHz"),
+    ("METIS-403", "unsaid", "metis-0:1:0", ""),
+    ("METIS-404", "no service", "", "no throttling"),
+    ("METIS-405", "cool", "", "46 C"),
+    ("METIS-405", "near", "", "95 C"),
+    ("METIS-405", "throttles", "", "105 C"),
+    ("METIS-405", "held", "", "busy"),
     ("METIS-501", "ran", "", "405.2 FPS"),
     ("METIS-501", "failed", "", "did not run"),
     ("METIS-501", "no frames", "", "no frames"),
@@ -111,6 +148,18 @@ TOLD = (
     ("METIS-502", "one wrong byte", "", "wrong answer"),
     ("METIS-502", "not compared", "", "answer unproven"),
     ("METIS-503", "slow", "", "405.2 FPS"),
+    ("METIS-504", "other release", "", "model for 1.7.0"),
+    ("METIS-505", "came", "0000:01:00.0", ""),
+    ("METIS-505", "none came", "0000:01:00.0", "no interrupts"),
+    ("METIS-510", "endured", "", "401.5 FPS"),
+    ("METIS-510", "broke off", "", "broke off"),
+    ("METIS-510", "held", "", "busy"),
+    ("METIS-511", "the same", "0000:01:00.0", ""),
+    ("METIS-511", "flaps", "0000:01:00.0", "link changed"),
+    ("METIS-512", "none", "0000:00:01.0", ""),
+    ("METIS-512", "corrected", "0000:00:01.0", "link errors"),
+    ("METIS-513", "kept", "metis-0:1:0", ""),
+    ("METIS-513", "lowered", "metis-0:1:0", "600 MHz"),
     ("METIS-601", "edited", "", "drift"),
     ("METIS-602", "there", "axelera", ""),
     ("METIS-602", "missing", "axelera", ""),
@@ -123,11 +172,15 @@ TOLD = (
     ("METIS-611", "runs", "axelera-watchdog", ""),
     ("METIS-611", "stopped", "axelera-watchdog", "service"),
     ("METIS-611", "no card", "axelera-watchdog", ""),
+    ("METIS-612", "a desktop", "", "may sleep"),
     ("METIS-622", "complete", "6.12.57+deb13-amd64", ""),
     ("METIS-622", "no module", "6.12.57+deb13-amd64", ""),
     ("METIS-622", "unlisted", "6.12.57+deb13-amd64", ""),
     ("METIS-630", "there", "", "1.8.0"),
     ("METIS-630", "none", "", "missing"),
+    ("METIS-640", "everywhere", "process 77", "listens"),
+    ("METIS-640", "this host alone", "process 77", ""),
+    ("METIS-640", "unseen", "process 77", ""),
 )
 
 
@@ -138,11 +191,39 @@ def test_a_finding_in_a_table(code, name, subject, brief):
     assert (said[0].subject, said[0].brief) == (subject, brief)
 
 
-@pytest.mark.parametrize(("code", "name"), [("METIS-012", "unread"), ("METIS-235", "not looked")])
-def test_what_an_older_survey_does_not_say_leaves_no_host_unproven(code, name):
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("METIS-012", "unread"),
+        ("METIS-231", "perhaps"),
+        ("METIS-233", "unread"),
+        ("METIS-234", "unread"),
+        ("METIS-235", "not looked"),
+        ("METIS-405", "not told"),
+        ("METIS-502", "not compared"),
+        ("METIS-505", "not counted"),
+        ("METIS-512", "not counted"),
+    ],
+)
+def test_what_a_host_may_be_silent_about_leaves_it_proven(code, name):
     assert [(finding.answer, finding.required) for finding in findings(BY_NAME[code, name])] == [
         (Answer.UNKNOWN, False)
     ]
+
+
+@pytest.mark.parametrize(("code", "name"), [("METIS-401", "hangs"), ("METIS-501", "hangs"), ("METIS-510", "hangs")])
+def test_a_card_that_hangs_is_to_be_power_cycled(code, name):
+    assert [finding.power_cycle for finding in findings(BY_NAME[code, name])] == [True]
+
+
+def test_four_changes_of_a_link_are_told_and_the_clock_of_a_card_that_went_silent_is_not():
+    flapping = tuple(LinkSeen(second, CARD, 8.0, 4 - second % 2) for second in range(7))
+    line = "Device {}: metis-0:{}:0 1GiB m2 clock=800MHz"
+    clocks = {"before": (line.format(0, 1), line.format(1, 2)), "after": (line.format(0, 1),)}
+    seen = evaluate("h", replace(LONG, survey=replace(LONG.survey, load=replace(LOAD, links=flapping, clocks=clocks))))
+    (link,) = (finding for finding in seen.findings if finding.code == "METIS-511")
+    assert link.seen.count("after") == 4
+    assert [finding.subject for finding in seen.findings if finding.code == "METIS-513"] == ["metis-0:1:0"]
 
 
 def test_an_answer_about_the_whole_host_stands_alone():
@@ -156,6 +237,13 @@ def test_an_answer_about_the_whole_host_stands_alone():
 def test_a_card_that_answers_is_not_named_as_found_instead():
     case = BY_NAME["METIS-101", "one of two"]
     assert not any("found instead" in finding.seen for finding in findings(case))
+
+
+def test_a_bus_that_says_nothing_is_to_be_looked_at_by_hand():
+    (unread,) = findings(BY_NAME["METIS-120", "no limit known"])
+    assert unread.next_step.startswith(
+        "Look at current_link_speed and max_link_speed below /sys/bus/pci/devices/<address> "
+    )
 
 
 def test_the_slowest_link_of_each_card():
@@ -174,6 +262,12 @@ def test_the_slowest_link_of_each_card():
 def test_the_slowest_link_behind_a_switch():
     assert list(links(evidence(pci=behind_switch(uplink=2.5, downlink=8.0)))) == [Link(CARD, 2.5, 1, 8.0, 1)]
     assert list(links(evidence(pci=behind_switch(uplink=8.0, downlink=5.0)))) == [Link(CARD, 5.0, 1, 8.0, 1)]
+
+
+def test_the_slowest_link_is_the_one_that_carries_least():
+    root, up, down, end = behind_switch(uplink=2.5, downlink=8.0)
+    wide_and_slow = (replace(root, max_width=4), replace(up, current_width=4, max_width=4), down, end)
+    assert [(link.speed, link.width) for link in links(evidence(pci=wide_and_slow))] == [(8.0, 1)]
 
 
 def test_a_carrier_limits_a_link():

@@ -304,6 +304,8 @@ def _link() -> Iterator[Case]:
     for part in ("max_speed", "max_width"):
         half_mute = evidence(pci=(port(**{part: None}), card(current_width=1)))
         yield Case("METIS-120", f"{part} unread, narrow", half_mute, UNKNOWN, f"what {PORT} allows could not be read")
+    lanes = evidence(pci=(port(max_speed=None), card()))
+    yield Case("METIS-120", "limit in lanes alone", lanes, PASS, f"({PORT} up to x4, ")
     yield Case(
         "METIS-120", "limit in part", evidence(pci=(port(max_width=None), card())), PASS, f"({PORT} up to 8 GT/s, "
     )
@@ -610,6 +612,8 @@ def _rules() -> Iterator[Case]:
     yield Case("METIS-304", "late name of old", other(documented, mode), FAIL, documented)
     yield Case("METIS-304", "no effect", other(later, mode, mode="0660"), PASS, "what our rules say")
     yield Case("METIS-304", "earlier rule", other(earlier, mode), SKIP, "no rule is known that wins")
+    shadowed = f"/usr/lib/udev/rules.d/{RULES.path.rpartition('/')[2]}"
+    yield Case("METIS-304", "of our name", other(shadowed, mode), SKIP, "no rule is known that wins")
     yield Case("METIS-304", "a match", other(later, 'SUBSYSTEM=="metis", MODE=="0666"'), SKIP, "no rule is known")
     yield Case("METIS-304", "the heap's", other(later, 'SUBSYSTEM=="dma_heap", MODE="0666"'), SKIP, "no rule is known")
     yield Case("METIS-304", "ours", other(RULES.path, final), SKIP, "no rule is known")
@@ -937,6 +941,16 @@ def _thermal() -> Iterator[Case]:
     yield Case("METIS-405", "held", hot(nodes=(node(holders=(HOLDER,)),)), SKIP, "by frigate (process 812)")
     at_work = replace(LONG, survey=replace(LONG.survey, load=replace(LOAD, temperatures=(Temperatures("after", 107),))))
     yield Case("METIS-405", "hot at work", at_work, FAIL, "107 C")
+    held = (node(holders=(HOLDER,)),)
+    yield Case("METIS-405", "held, and told", hot(46, nodes=held), PASS, "46 C")
+    silent = evidence(temperatures=(Temperatures("before"), Temperatures("after", 46)))
+    yield Case("METIS-405", "silent once", silent, PASS, "46 C")
+    early = evidence(without(Section.SELF_TEST, temperatures=(Temperatures("after", 107),)))
+    yield Case("METIS-405", "no time, no tool", early, SKIP, "brings no tool")
+    early = replace(early, survey=replace(early.survey, host=told_nothing.survey.host))
+    yield Case("METIS-405", "no time", early, UNKNOWN, f"no section '{Section.SELF_TEST}'")
+    undone = replace(at_work, survey=replace(at_work.survey, sections=frozenset(Section) - {Section.LOAD}))
+    yield Case("METIS-405", "no time at work", undone, PASS, "46 C")
 
     def limits(state: ServiceState | None) -> Evidence:
         return evidence(services={state.name: state} if state else {}, asked=settings(throttle="85:5:40"))
@@ -947,6 +961,10 @@ def _thermal() -> Iterator[Case]:
     yield Case("METIS-404", "never ran", limits(ServiceState(name, True, "inactive")), FAIL, "is inactive.")
     yield Case("METIS-404", "no service", limits(None), FAIL, "is not there.")
     yield Case("METIS-404", "not asked for", HEALTHY, SKIP, "the card throttles itself at 105 C")
+    asked = settings(throttle="85:5:40")
+    yield Case("METIS-404", "no init answers", evidence(services=None, asked=asked), FAIL, "is not there.")
+    unlooked = evidence(without(Section.SERVICES), asked=asked)
+    yield Case("METIS-404", "not looked", unlooked, UNKNOWN, f"no section '{Section.SERVICES}'")
 
 
 LOAD = Load(
@@ -980,11 +998,21 @@ def _load() -> Iterator[Case]:
     yield Case("METIS-510", "broke off", ended(1, "USR_DMA_XFER failed"), FAIL, "ended with status 1: USR_DMA_XFER fai")
     yield Case("METIS-510", "wrong answer", ended(1, fps, wrong), FAIL, "byte 17: expected 0x2a, got 0x2b.")
     yield Case("METIS-510", "wrong, status 0", ended(0, fps, wrong), FAIL, "byte 17")
+    yield Case("METIS-510", "wrong, after a warning", ended(1, "error: no display", wrong), FAIL, "byte 17")
     yield Case("METIS-510", "hangs", ended(124), UNKNOWN, "did not end in time")
     yield Case("METIS-510", "no tool", ended(127), UNKNOWN, "axrunmodel is not installed")
     yield Case("METIS-510", "no figure", ended(0), UNKNOWN, "no throughput")
+    yield Case("METIS-510", "no frames", ended(0, "System throughput: 0 FPS"), UNKNOWN, "no throughput")
+    yield Case("METIS-510", "few frames", ended(0, "System throughput: 0.5 FPS"), PASS, "system 0.5 FPS")
     yield Case("METIS-510", "not run", idle, UNKNOWN, "was not kept at work")
     yield Case("METIS-510", "held", held, SKIP, "by frigate (process 812)")
+    since = replace(LONG, survey=replace(LONG.survey, nodes=held.survey.nodes))
+    yield Case("METIS-510", "held since", since, PASS, "system 401.5 FPS")
+    for code in ("METIS-510", "METIS-511"):
+        unlooked = replace(LONG, survey=replace(LONG.survey, sections=frozenset(Section) - {Section.LOAD}))
+        yield Case(code, "not looked", unlooked, UNKNOWN, f"no section '{Section.LOAD}'")
+        of_others = replace(unlooked, survey=replace(unlooked.survey, nodes=held.survey.nodes))
+        yield Case(code, "not looked, and held", of_others, SKIP, "by frigate (process 812)")
     yield Case("METIS-510", "switched off", off, SKIP, "metis_self_test = False")
     yield Case("METIS-510", "medium", HEALTHY, SKIP, "not looked at by level medium: verify with --level long")
 
@@ -1005,12 +1033,24 @@ def _load() -> Iterator[Case]:
     yield Case("METIS-511", "slower", slower, FAIL, "after 31 s 2.5 GT/s x4")
     gone = links(full, LinkSeen(8, CARD, None, None))
     yield Case("METIS-511", "gone", gone, FAIL, "8 GT/s x4, after 8 s unreadable")
+    half = links(full, LinkSeen(8, CARD, None, 4))
+    yield Case("METIS-511", "half gone", half, FAIL, "8 GT/s x4, after 8 s unreadable")
     retrained = links(full, replace(full, seconds=9, status=0x4043))
     yield Case("METIS-511", "between two looks", retrained, FAIL, "trained again between two looks, after 9 s")
     torn = links(replace(full, status=0x11))
     yield Case("METIS-511", "within one look", torn, FAIL, "another one within the look after 0 s")
     yield Case("METIS-511", "other bits", links(full, replace(full, seconds=9, status=0x1043)), PASS, "the same")
     yield Case("METIS-511", "only root knows", links(replace(full, status=None)), PASS, "the same")
+    for name, first, second in (
+        ("only root ever knew", None, None),
+        ("only root knew at first", None, 0x4043),
+        ("only root knew later", 0x43, None),
+        ("no register", 0, 0),
+        ("a speed of no generation", 0x40, 0x40),
+        ("a register without lanes", 0x3, 0x3),
+    ):
+        looks = links(replace(full, status=first), replace(full, seconds=9, status=second))
+        yield Case("METIS-511", name, looks, PASS, "the same")
     yield Case("METIS-511", "not seen", links(), UNKNOWN, "no link could be looked at")
     yield Case("METIS-511", "not run", idle, SKIP, "METIS-510")
     yield Case("METIS-511", "switched off", off, SKIP, "metis_self_test = False")
@@ -1040,6 +1080,8 @@ def _load() -> Iterator[Case]:
     slow = clocks("clock=800MHz", "clock=600MHz")
     yield Case("METIS-513", "lowered", slow, WARN, "metis-0:1:0 ran at 800 MHz before and at 600 MHz after")
     yield Case("METIS-513", "not told", clocks("clock=800MHz", ""), UNKNOWN, "did not tell a clock")
+    yield Case("METIS-513", "not told before", clocks("", "clock=800MHz"), UNKNOWN, "did not tell a clock")
+    yield Case("METIS-513", "never told", at_work(clocks={}), UNKNOWN, "did not tell a clock")
     yield Case("METIS-513", "not run", idle, SKIP, "METIS-510")
 
 
@@ -1067,6 +1109,10 @@ def _exposure() -> Iterator[Case]:
     only_disk = sleeps("mem", masked=("hibernate.target",))
     yield Case("METIS-612", "half masked", only_disk, WARN, "put to sleep")
     yield Case("METIS-612", "not looked", evidence(sleep=None), UNKNOWN, "can sleep")
+    for code in ("METIS-612", "METIS-640"):
+        unlooked = evidence(without(Section.SERVICES))
+        yield Case(code, "services not looked at", unlooked, UNKNOWN, f"no section '{Section.SERVICES}'")
+    yield Case("METIS-612", "standby", sleeps("standby"), WARN, "put to sleep")
 
 
 def _pages_and_pairs() -> Iterator[Case]:
@@ -1094,6 +1140,9 @@ def _pages_and_pairs() -> Iterator[Case]:
     yield Case("METIS-206", "later runtime", pair("1.6.2", "1.8.7"), PASS, "are of series that belong together")
     yield Case("METIS-206", "no runtime", pair("1.6.2"), SKIP, "no runtime is installed")
     yield Case("METIS-206", "no driver", pair(None, "1.8.0"), SKIP, "no driver is in memory")
+    yield Case(
+        "METIS-206", "unlisted", evidence(without(Section.PACKAGES)), UNKNOWN, f"no section '{Section.PACKAGES}'"
+    )
 
 
 def _helpers() -> Iterator[Case]:
@@ -1116,6 +1165,12 @@ def _helpers() -> Iterator[Case]:
     yield Case("METIS-340", "refused", refused, WARN, f"frigate cannot open {render}; this host has {render}; VA-API")
     yield Case("METIS-340", "not looked", host(None), UNKNOWN, "does not say")
     yield Case("METIS-340", "no runtime", HEALTHY, SKIP, "no runtime is wanted")
+    outsider = host(full, Attempt("frigate", HEAP, "denied"), Attempt("frigate", render, "error"))
+    yield Case("METIS-340", "refused elsewhere", outsider, PASS, render)
+    unlooked = evidence(without(Section.NODES), asked=asked)
+    yield Case("METIS-340", "nodes not looked at", unlooked, UNKNOWN, f"no section '{Section.NODES}'")
+    driverless = host(Pipeline((render,)))
+    yield Case("METIS-340", "no VA-API", driverless, PASS, "--disable-vaapi --disable-opencl --enable-opengl.")
 
 
 def _runtime() -> Iterator[Case]:
