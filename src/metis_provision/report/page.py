@@ -16,7 +16,7 @@ from metis_provision.model.text import literal
 from metis_provision.model.verdict import Answer, Area, Standing, WaiverState
 from metis_provision.report.changes import changes
 from metis_provision.report.document import FindingEntry, HostEntry, LinkEntry, Report
-from metis_provision.report.rows import TROUBLE
+from metis_provision.report.rows import TROUBLE, level_words
 
 NO_VERDICT = "no-verdict"
 _ORDER = (Standing.FAILED.value, NO_VERDICT, Standing.UNPROVEN.value, Standing.WARNED.value, Standing.GREEN.value)
@@ -115,6 +115,7 @@ def page_text(report: Report, before: Report | None = None) -> str:
             links=_links(hosts),
             waivers=_waivers(hosts),
             changed=changes(before, report) if before else (),
+            levels=level_words(entry.level for entry in report.hosts if entry.standing),
         )
     )
 

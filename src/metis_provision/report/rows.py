@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from metis_provision.model.artifact import Concern
-from metis_provision.model.verdict import Answer, Finding, Standing, Verdict, Waiver, WaiverState
+from metis_provision.model.verdict import Answer, Finding, Level, Standing, Verdict, Waiver, WaiverState
 
 NO_VERDICT = "no verdict"
 
@@ -28,6 +28,16 @@ class Row:
 def standings(rows: Iterable[Row]) -> Counter[Standing | None]:
     """How many hosts have which standing; None counts those without a verdict."""
     return Counter(row.verdict.standing if row.verdict else None for row in rows)
+
+
+def level_words(levels: Iterable[Level]) -> str:
+    """How far verification went, given the level of each host with a verdict; empty if there is none."""
+    counts = Counter(levels)
+    seen = [level for level in Level if counts[level]]
+    if len(seen) == 1:
+        return f"level {seen[0]}"
+    told = [f"{level} ({counts[level]} host{'s' * (counts[level] != 1)})" for level in seen]
+    return f"levels {', '.join(told)}" if told else ""
 
 
 TROUBLE = frozenset({Answer.FAIL, Answer.UNKNOWN, Answer.WARN})

@@ -16,7 +16,16 @@ from rich.text import Text
 
 from metis_provision.model.text import literal
 from metis_provision.model.verdict import Answer, Area, Finding, Standing, Verdict, Waiver
-from metis_provision.report.rows import NO_VERDICT, TROUBLE, Plan, Row, idle_waivers, standings, waiver_words
+from metis_provision.report.rows import (
+    NO_VERDICT,
+    TROUBLE,
+    Plan,
+    Row,
+    idle_waivers,
+    level_words,
+    standings,
+    waiver_words,
+)
 
 __all__ = ["Row", "print_plan", "print_report", "render_plan", "render_report"]
 
@@ -256,7 +265,10 @@ def _summary(rows: Sequence[Row]) -> str:
     parts = [f"{counts[standing]} {standing}" for standing in Standing if counts[standing]]
     if counts[None]:
         parts.append(f"{counts[None]} without a verdict")
-    return f"{_hosts(len(rows))}: {', '.join(parts)}." if rows else "No hosts."
+    if not rows:
+        return "No hosts."
+    levels = level_words(row.verdict.level for row in rows if row.verdict)
+    return f"{_hosts(len(rows))}: {', '.join(parts)}.{f' Verified at {levels}.' if levels else ''}"
 
 
 def _hosts(number: int) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
 import sample_fleet
+from metis_provision.model.verdict import Level
 from metis_provision.report.document import LinkEntry, report_of
 from metis_provision.report.page import lanes, page_text
 
@@ -34,6 +36,19 @@ def section(text: str, name: str) -> str:
 )
 def test_the_headline(hosts, title):
     assert f"<h1>{title}</h1>" in page(hosts)
+
+
+def test_the_level_is_told_of_the_fleet_and_of_each_host():
+    healthy, away = sample_fleet.rows({"a": "healthy", "b": "away"})
+    quick = replace(healthy, verdict=replace(healthy.verdict, level=Level.QUICK, seconds=2.5, limit=120))
+    long = replace(healthy, host="c", verdict=replace(healthy.verdict, level=Level.LONG, seconds=None))
+    text = page_text(report_of([quick, away], sample_fleet.NOW))
+    assert "</time>, verified at level quick</p>" in text
+    assert ">Level quick, 2.5 s on the host of 120 s allowed.</p>" in text
+    text = page_text(report_of([quick, long], sample_fleet.NOW))
+    assert "</time>, verified at levels quick (1 host), long (1 host)</p>" in text
+    assert ">Level long.</p>" in text
+    assert "verified at" not in page({"b": "away"})
 
 
 def test_the_most_urgent_comes_first_and_then_what_helps_most_hosts():

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from metis_provision.model.verdict import Answer, Area, Finding, Verdict, When
+from metis_provision.model.verdict import Answer, Area, Finding, Level, Verdict, When
 from metis_provision.report.terminal import Row, literal, print_plan, print_report, render_plan, render_report
 
 CARD = "0000:01:00.0"
@@ -105,7 +105,7 @@ warn METIS-120 The link runs as its path allows
   seen:  The link 0000:00:01.0 to 0000:01:00.0 runs at 8 GT/s x1, the path allows 8 GT/s x4.
   next:  Reseat the card and switch the power off and on.
 
-5 hosts: 1 green, 1 warned, 1 unproven, 1 failed, 1 without a verdict.
+5 hosts: 1 green, 1 warned, 1 unproven, 1 failed, 1 without a verdict. Verified at level medium.
 """  # noqa: E501
 
 STACKED = """\
@@ -139,7 +139,7 @@ its path allows
          on.
 
 2 hosts: 1 warned, 1 without a
-verdict.
+verdict. Verified at level medium.
 """
 
 
@@ -333,7 +333,15 @@ def test_two_hundred_hosts():
     assert len(table) == 202
     assert text.count("METIS-120") == 1
     assert ", ".join(f"edge-{number:03}" for number in range(1, 200, 2)) in text
-    assert text.endswith("200 hosts: 100 green, 100 warned.\n")
+    assert text.endswith("200 hosts: 100 green, 100 warned. Verified at level medium.\n")
+
+
+def test_levels_are_told_of_the_hosts_that_have_a_verdict():
+    quick, long = (Row(name, Verdict(name, GREEN, level=Level(name))) for name in ("quick", "long"))
+    away = Row("away", None, "unreachable")
+    assert plain(quick, away).endswith("\n2 hosts: 1 green, 1 without a verdict. Verified at level quick.\n")
+    assert plain(quick, long, away).endswith("Verified at levels quick (1 host), long (1 host).\n")
+    assert plain(away).endswith("\n1 host: 1 without a verdict.\n")
 
 
 def test_no_hosts():
