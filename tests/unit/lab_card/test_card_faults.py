@@ -253,6 +253,22 @@ def test_interrupts_lost_and_single():
     host.close()
 
 
+def msi_offered(host):
+    return 1 << (host.config(config_space.MSI_CONTROL, "<H") >> 1 & 7)
+
+
+def test_a_single_interrupt_is_offered_once_the_card_is_plugged_in_anew(host):
+    host.card.set_fault("single-interrupt", on=True)
+    assert msi_offered(host) == 32
+    host.card.power_on()
+    assert msi_offered(host) == 1
+    host.card.reset()
+    assert msi_offered(host) == 1
+    host.card.set_fault("single-interrupt", on=False)
+    host.card.power_on()
+    assert msi_offered(host) == 32
+
+
 def test_interrupts_folded_into_one_are_still_told_apart_when_single(host):
     host.card.set_fault("single-interrupt", on=True)
     load(host)

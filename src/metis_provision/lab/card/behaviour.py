@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 
+from metis_provision.lab.card.registers import MSI_VECTORS
+
 
 class Interrupts(StrEnum):
     """Which of the card's interrupts reach the host."""
@@ -52,6 +54,8 @@ class Behaviour:
     firmware_version: tuple[int, int, int] | None = None
     """What the card reports; None for its profile's."""
     interrupts: Interrupts = Interrupts.ALL
+    msi_vectors: int = MSI_VECTORS
+    """How many the card offers; what a host is told changes when the card is plugged in anew."""
     right_answers: bool = True
     """False: one byte of each product is wrong."""
     product_seconds: float = 0

@@ -93,7 +93,7 @@ class ConfigSpace:
         self._add_express(link_width, link_speed)
         self._add_msi(msi_vectors)
         self._add_aer()
-        self._power_on = bytes(self._data)
+        self._power_on = bytearray(self._data)
 
     def _set(self, offset: int, layout: str, value: int, *, writable: int = 0, clearable: int = 0) -> None:
         struct.pack_into(layout, self._data, offset, value)
@@ -175,6 +175,12 @@ class ConfigSpace:
     def resize(self, bar_sizes: Sequence[int]) -> None:
         """Take BARs of other sizes, without addresses."""
         self._lay_out_bars(bar_sizes)
+
+    def offer_vectors(self, vectors: int) -> None:
+        """Offer so many MSI vectors from now on, a power of two, and none of them granted yet."""
+        self._add_msi(vectors)
+        end = MSI_CONTROL + 2
+        self._power_on[MSI_CONTROL:end] = self._data[MSI_CONTROL:end]
 
     @staticmethod
     def enumeration(offset: int, data: bytes) -> Enumeration:

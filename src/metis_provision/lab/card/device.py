@@ -161,6 +161,7 @@ class MetisCard:
         window = self._behaviour.window_mib << 20
         self.region_sizes = {**REGION_SIZES, REGION_BAR2: window}
         self.config.resize(bar_sizes(self.region_sizes))
+        self.config.offer_vectors(self._behaviour.msi_vectors)
         # QEMU reads the whole configuration space before the guest's first reset and needs a card there.
         self._hides = False
         self._start()

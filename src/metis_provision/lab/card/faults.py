@@ -24,7 +24,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "flapping-link": Behaviour(link_flaps=True),
     "small-window": Behaviour(window_mib=1),
     "lost-interrupts": Behaviour(interrupts=Interrupts.NONE),
-    "single-interrupt": Behaviour(interrupts=Interrupts.FIRST),
+    "single-interrupt": Behaviour(interrupts=Interrupts.FIRST, msi_vectors=1),
     "wrong-answer": Behaviour(right_answers=False),
     "slow": Behaviour(product_seconds=0.5),
     "hang": Behaviour(finishes=False),
