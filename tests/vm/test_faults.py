@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from fault_sample import SAMPLE
-from guest import deploy, findings, ours
+from guest import deploy, findings, ours, reported
 
 from metis_provision.lab.faults import Fault, Heals, faults
 from metis_provision.lab.machine import Machine
@@ -60,11 +60,11 @@ def _is_seen_and_told(machine: Machine, fault: Fault) -> None:
     assert fault.look is not None
     done = machine.run("sh", "-c", fault.look, check=False, timeout=LOOK_SECONDS)
     assert fault.is_shown_by(done.stdout + done.stderr), done.stdout + done.stderr
-    _, found = findings(machine, **fault.settings)
-    told = {code: found[code]["answer"] for code in fault.codes if code in found}
-    assert told.keys() == set(fault.codes), found
-    assert set(told.values()) <= {"warn", "fail"}
+    _, host = reported(machine, "verify", **fault.settings)
+    found = {row["code"]: row for row in host["findings"] if row["answer"] in {"warn", "fail"}}
+    assert set(fault.codes) <= found.keys(), {code: row["seen"] for code, row in found.items()}
     assert all(found[code]["next"] for code in fault.codes)
+    assert host["standing"] != "green"
 
 
 def _is_unreachable(machine: Machine) -> None:
