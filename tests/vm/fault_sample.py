@@ -1,4 +1,4 @@
-"""Which faults run in every `make test`: a few quick ones of each side, the same every day; METIS_FAULT_SEED chooses others."""
+"""Which faults run in every `make test`: quick ones of each side, the same every day; METIS_FAULT_SEED chooses others."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 
 from metis_provision.lab.faults import Side, faults
 
-SEED = int(os.environ.get("METIS_FAULT_SEED", "158"))
+SEED = int(os.environ.get("METIS_FAULT_SEED", "7"))
 SAMPLE_SIZES = {Side.CARD: 2, Side.HOST: 1}
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from metis_provision.checks.catalogue import catalogue
 from metis_provision.lab.card.faults import BEHAVIOURS
-from metis_provision.lab.faults import fault_called, faults, read_faults
+from metis_provision.lab.faults import Heals, Side, fault_called, faults, read_faults
 from metis_provision.model.errors import UserError
 from metis_provision.model.settings import Settings
 
@@ -27,6 +27,12 @@ def test_a_fault_leads_to_checks_that_exist_and_asks_for_settings_that_exist(fau
     assert set(fault.codes) <= catalogue().keys()
     assert fault.settings.keys() <= Settings.model_fields.keys()
     assert fault.description.endswith(".")
+
+
+def test_what_runs_in_every_test_run_needs_no_deploy_and_no_reboot():
+    quick = [fault for fault in faults().values() if fault.quick]
+    assert {fault.side for fault in quick} == set(Side)
+    assert {fault.heals for fault in quick} == {Heals.SWITCH_OFF}
 
 
 def test_every_behaviour_of_the_card_is_in_the_table():
