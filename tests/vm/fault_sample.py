@@ -1,4 +1,4 @@
-"""Which faults run in every `make test`: quick ones of each side, the same every day; METIS_FAULT_SEED chooses others."""
+"""Which faults run in every `make test`: quick ones of both sides, the same unless METIS_FAULT_SEED chooses others."""
 
 from __future__ import annotations
 

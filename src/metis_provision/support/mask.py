@@ -162,6 +162,9 @@ class Masker:
 
     def _ipv6(self, found: re.Match[str]) -> str:
         """Mask what is an IPv6 address, without the colon or full stop of the sentence that it stands in."""
+        # The numbers of an account without a comment, as in x:990:990::/nonexistent, have the form of an address.
+        if found.string[: found.start()].endswith(":x:"):
+            return found[0]
         whole, _, zone = found[0].partition("%")
         for address in _without_punctuation(whole):
             if _is_ipv6(address) and address in _SAYS_NOTHING:

@@ -97,6 +97,7 @@ def test_any_text_is_masked_twice_to_the_same(text):
         "listening on 0.0.0.0:5555 and [::]:5555, 127.0.0.1, ::1",
         "pci:v00001F9Dd00001100sv00001F9Dsd00000000bc12sc00i00",
         "12:00:00 -> 13:00:00",
+        "frigate:x:990:990::/nonexistent:/usr/sbin/nologin",
         "Started getty@tty1.service",
     ],
 )
