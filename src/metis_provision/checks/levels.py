@@ -20,6 +20,13 @@ def sections_of(level: Level) -> tuple[Section, ...]:
     return tuple(section for section in Section if level.takes_in(_FROM.get(section, Level.QUICK)))
 
 
+def without_load(settings: Settings) -> Settings:
+    """The settings for who wants evidence and not the long level's proof: no card is kept at work for minutes."""
+    if settings.verify_level is not Level.LONG:
+        return settings
+    return settings.model_copy(update={"verify_level": Level.MEDIUM})
+
+
 def seconds_allowed(settings: Settings) -> int:
     """How long verification may take on the host."""
     if settings.verify_seconds is not None:

@@ -13,13 +13,14 @@ from pyinfra.api.state import State, StateStage
 from pyinfra.context import ctx_host
 from pyinfra_cli.log import setup_logging
 
+from metis_provision.checks.levels import seconds_allowed, sections_of, without_load
 from metis_provision.desired.state import survey_request
 from metis_provision.facts.support import MetisLook, MetisSurveyText
 from metis_provision.facts.survey import survey_arguments
 from metis_provision.fleet.run import Options, connect, connected
 from metis_provision.model.errors import ExitCode, UserError
 from metis_provision.model.settings import Settings
-from metis_provision.model.survey import ACTIVE, Section
+from metis_provision.model.survey import ACTIVE
 from metis_provision.operations.view import host_settings
 from metis_provision.support.look import Look
 
@@ -28,7 +29,10 @@ _CONNECTION = ("ssh_hostname", "ssh_user")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a host answered; an answer that did not come is empty. ``known`` are names of its and of this machine."""
+    """What a host answered; an answer that did not come is empty. ``known`` are names of its and of this machine.
+
+    ``settings`` are the host's, and level medium where they say long: it was asked with these.
+    """
 
     settings: Settings
     survey: tuple[str, ...]
@@ -52,9 +56,10 @@ def ask(inventory: Inventory, name: str, options: Options) -> Asked:
 
 
 def _answers(host: Host) -> Asked:
-    settings = host_settings(host)
-    wanted = tuple(section for section in Section if settings.cards or section not in ACTIVE)
-    survey = host.get_fact(MetisSurveyText, **survey_arguments(survey_request(settings, wanted)))
+    settings = without_load(host_settings(host))
+    wanted = tuple(s for s in sections_of(settings.verify_level) if settings.cards or s not in ACTIVE)
+    request = survey_request(settings, wanted, seconds_allowed(settings))
+    survey = host.get_fact(MetisSurveyText, **survey_arguments(request))
     answer = host.get_fact(MetisLook)
     look = answer if isinstance(answer, Look) else Look()
     data = host.data.dict()

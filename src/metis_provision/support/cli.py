@@ -30,7 +30,7 @@ def support(host: str, inventory: str | None, sudo: bool, out: Path) -> None:
     """Gather what somebody elsewhere needs to see of HOST, with secrets and addresses masked.
 
     Survey, verdict, the kernel's log around the card, PCI detail, versions, receipt and settings; nothing on the host
-    is changed. The card is asked as by verify.
+    is changed. The card is asked as by verify, and not kept at work for minutes if the inventory has level long.
     """
     from metis_provision.fleet.run import Options, load
     from metis_provision.fleet.support import ask

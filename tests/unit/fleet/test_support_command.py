@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from metis_provision.model.settings import Settings
 from metis_provision.support.look import look_command
 from metis_provision.survey.script import survey_command
 
+SURVEYS = Path(__file__).parents[2] / "fixtures" / "surveys"
 NO_CARD = {"metis_driver": "none", "metis_cards": 0}
 
 
@@ -51,6 +53,25 @@ def test_one_archive_with_everything_and_nothing_else_on_standard_output(tmp_pat
     again = support("@fake/one", "--inventory", where, "--out", "one.tar.gz", cwd=tmp_path)
     assert again.returncode == 4
     assert "one.tar.gz is there already" in again.stderr
+
+
+def test_a_host_of_the_long_level_is_not_kept_at_work_for_minutes(tmp_path: Path) -> None:
+    recorded = (SURVEYS / "debian13-provisioned.txt").read_text().splitlines()
+    answers = {
+        "watch_links": ["what?"],  # the part that works the cards
+        "METIS_SECTIONS": [line for line in recorded if not line.startswith("#")],
+        "METIS_VENDORS": [*output(look_command())[:-1], "## end"],
+    }
+    data = {"metis_cards": 1, "metis_verify_level": "long", "fake_responses": answers}
+    where = inventory(tmp_path, fake_delay=0, fake_delay_jitter=0, **data)
+    done = support("@fake/one", "--inventory", where, "--out", "one.tar.gz", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with tarfile.open(tmp_path / "one.tar.gz") as archive:
+        assert "metis-support/survey.txt" in archive.getnames()
+        (host,) = json.load(archive.extractfile("metis-support/verdict.json"))["hosts"]
+    assert host["level"] == "medium"
+    (load,) = (found for found in host["findings"] if found["code"] == "METIS-510")
+    assert (load["answer"], load["seen"]) == ("skip", "not looked at by level medium: verify with --level long")
 
 
 def test_a_host_that_answers_nonsense_still_leaves_an_archive(tmp_path: Path) -> None:
