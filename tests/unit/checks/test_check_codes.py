@@ -895,6 +895,26 @@ def _self_test() -> Iterator[Case]:
     )
     yield Case("METIS-501", "operations", evidence(asked=model), PASS, "3.2 TOPS (1.5 % of the 214 TOPS that 4 co")
     yield Case("METIS-501", "model not run", evidence(asked=model, **not_run), UNKNOWN, "the self-test was not run")
+    for operations, words in (
+        (1_000_000_000_000, "405.2 TOPS ("),
+        (1_000_000_000, "405.2 GOPS ("),
+        (1_000_000, "405.2 MOPS ("),
+        (1_000, "0.4 MOPS ("),
+    ):
+        asked = settings(model_operations=operations)
+        yield Case("METIS-501", f"{operations} operations", evidence(asked=asked), PASS, f"system 405.2 FPS, {words}")
+    thousand = test(0, "System throughput: 1000 FPS", asked=settings(model_operations=1_000_000_000))
+    yield Case("METIS-501", "one unit exactly", thousand, PASS, "1.0 TOPS (")
+    one_core = evidence(asked=model, self_test=ran(0, fps, command="axrunmodel /opt/m.json --aipu-cores 1"))
+    yield Case("METIS-501", "operations of one core", one_core, PASS, "of the 53.5 TOPS that 1 core can do at 800 MHz)")
+    sustained = replace(evidence(asked=model), survey=LONG.survey)
+    yield Case(
+        "METIS-501",
+        "operations of itself alone",
+        sustained,
+        PASS,
+        "FPS, 3.2 TOPS (1.5 % of the 214 TOPS that 4 cores can do at 800 MHz).",
+    )
 
     floor = settings(min_fps=400)
     yield Case("METIS-503", "fast", evidence(asked=floor), PASS, "405.2 FPS (system), at least 400")
@@ -922,6 +942,13 @@ def _interrupts() -> Iterator[Case]:
     yield Case("METIS-505", "not counted", counted(), UNKNOWN, "does not count the card's interrupts")
     yield Case("METIS-505", "did not run", counted(self_test=ran(1, "error")), SKIP, "METIS-501")
     yield Case("METIS-505", "not run", counted(self_test=None), SKIP, "METIS-501")
+    yield Case("METIS-505", "switched off", evidence(asked=settings(self_test=False)), SKIP, "metis_self_test = False")
+    yield Case(
+        "METIS-505", "came at work alone", replace(LONG, survey=replace(LONG.survey, interrupts=())), PASS, "raised 900"
+    )
+    two = counted(Counted(CARD, 7, 9), Counted(SECOND_CARD, 7, 7), Counted(CARD, 1, 2))
+    yield Case("METIS-505", "one of two", two, FAIL, f"{SECOND_CARD} raised no interrupt during")
+    yield Case("METIS-505", "one came", counted(Counted(CARD, 7, 8)), PASS, "raised 1 interrupts")
     polls = Driver(loaded=True, version=VERSION, bound=(CARD,), parameters={"dma_poll": "1"})
     yield Case("METIS-505", "polls", counted(Counted(CARD, 7, 7), driver=polls), SKIP, "dma_poll")
 
@@ -1093,6 +1120,7 @@ def _exposure() -> Iterator[Case]:
         ("everywhere, v6", ("00000000000000000000000000000000:15B3",), FAIL, "port 5555"),
         ("this host alone", ("0100007F:15B3", "00000000000000000000000001000000:15B3"), PASS, "this host alone"),
         ("one of two", ("0100007F:15B3", "0A00000A:15B4"), FAIL, "port 5556"),
+        ("at no number", ("0A00000A:http",), FAIL, "port 0A00000A:http"),
         ("nowhere", (), PASS, "this host alone"),
         ("unseen", None, UNKNOWN, "only root can see"),
     ):
@@ -1106,6 +1134,8 @@ def _exposure() -> Iterator[Case]:
     yield Case("METIS-612", "to disk", sleeps("disk", by=("IdleAction=hibernate",)), WARN, "by IdleAction=hibernate")
     yield Case("METIS-612", "cannot", sleeps("freeze"), PASS, "cannot suspend")
     yield Case("METIS-612", "masked", sleeps("mem", masked=("sleep.target",)), PASS, "sleep.target cannot be reached")
+    suspend = sleeps("mem", masked=("hibernate.target", "suspend.target"))
+    yield Case("METIS-612", "suspend masked", suspend, PASS, "hibernate.target and suspend.target cannot be reached")
     only_disk = sleeps("mem", masked=("hibernate.target",))
     yield Case("METIS-612", "half masked", only_disk, WARN, "put to sleep")
     yield Case("METIS-612", "not looked", evidence(sleep=None), UNKNOWN, "can sleep")

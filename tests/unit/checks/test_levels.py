@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from builders import evidence, settings, survey
 
+from metis_provision.checks import inference as checked
 from metis_provision.checks.catalogue import catalogue
 from metis_provision.checks.evaluate import evaluate
 from metis_provision.checks.levels import seconds_allowed, sections_of
@@ -67,7 +68,7 @@ def test_a_check_without_time_is_unknown_and_the_host_unproven(section, code):
 
 
 def test_a_verdict_tells_what_it_took():
-    verdict = evaluate("host", evidence(spent={"host": 0.25, "pci": 1.5}))
+    verdict = evaluate("host", evidence(spent={"host": 0.254, "pci": 1.5}))
     assert (verdict.seconds, verdict.limit) == (1.75, 302)
     assert evaluate("host", evidence()).seconds is None
 
@@ -139,3 +140,54 @@ def test_utilisation_is_that_of_the_cores_and_the_clock():
 def test_without_operations_there_is_a_throughput_and_no_utilisation():
     (found,) = evaluate("host", evidence()).inferences
     assert (found.fps, found.tops, found.utilisation) == (405.2, None, None)
+
+
+def inference(*output, status=0, command="axrunmodel /m", listed=(), **asked):
+    """What is said of one self-test, on a host whose axdevice printed ``listed``."""
+    found = evidence(
+        asked=settings(**asked),
+        self_test=CommandResult(command, status, output or ("System throughput: 10 FPS",)),
+        devices=CommandResult("axdevice", 0, listed) if listed else None,
+    )
+    return evaluate("host", found).inferences
+
+
+def test_what_did_not_end_well_or_told_no_throughput_is_no_inference():
+    assert inference(status=1) == ()
+    assert inference("Answer check: ok") == ()
+
+
+def test_the_long_level_tells_of_both():
+    asked = settings(verify_level="long")
+    sustained = CommandResult("axrunmodel /m --seconds 120", 0, ("System throughput: 401.5 FPS",))
+    found = evaluate("host", evidence(asked=asked, sustained=sustained)).inferences
+    assert [(one.sustained, one.fps) for one in found] == [(False, 405.2), (True, 401.5)]
+
+
+@pytest.mark.parametrize(
+    ("listed", "asked", "clock"),
+    [
+        ((), {}, 800),
+        ((), {"clock_mhz": 400}, 400),
+        (("Device 0: metis-0:1:0 1GiB m2",), {"clock_mhz": 600}, 600),
+        (("Device 0: metis-0:1:0 1GiB m2 clock=700MHz", "Device 1: metis-0:2:0 1GiB m2 clock=800MHz"), {}, 700),
+        (
+            ("Device 0: metis-0:1:0 board_type=m2 clock=100MHz (not responding)", "Device 1: metis-0:2:0 clock=800MHz"),
+            {},
+            800,
+        ),
+    ],
+)
+def test_the_clock_is_that_of_the_slowest_card_that_answers(listed, asked, clock):
+    assert [one.clock_mhz for one in inference(listed=listed, **asked)] == [clock]
+
+
+def test_the_peak_is_that_of_the_card_by_its_cores_and_clock(monkeypatch):
+    (found,) = inference(command="axrunmodel /m --aipu-cores 3", listed=("Device 0: metis-0:1:0 1GiB m2 clock=700MHz",))
+    assert (found.cores, found.peak_tops) == (3, 140.44)
+    m2 = checked.cards()["m2"]
+    larger = m2.model_copy(update={"board": "pcie", "peak_tops": 428})
+    monkeypatch.setattr(checked, "cards", lambda: {"m2": m2, "larger": larger})
+    for board, peak in (("pcie", 428.0), ("m2", 214.0), ("of another kind", 214.0)):
+        (found,) = inference(listed=(f"Device 0: metis-0:1:0 4GiB {board.split()[0]} clock=800MHz",))
+        assert found.peak_tops == peak, board
