@@ -121,14 +121,14 @@ def dkms_installed(evidence: Evidence) -> Iterator[Outcome]:
         return
     kernel = evidence.running_kernel.release
     state = dkms_state(evidence.dkms, module, kernel)
-    about = {"module": module.name, "version": module.version, "kernel": kernel, "state": state}
+    about = {"module": module.name, "version": module.version, "kernel": kernel}
     if state not in INSTALLED:
         why = failed_build(evidence, kernel)
-        yield failed(short="dkms", **{**about, "state": f"{state}; {why}" if why else state})
+        yield failed(short="dkms", state=f"{state}; {why}" if why else state, **about)
     elif evidence.running_kernel.module_path is None:
-        yield failed(short="dkms", **{**about, "state": f"{state}, says DKMS, but there is no such file"})
+        yield failed(short="dkms", state=f"{state}, says DKMS, but there is no such file", **about)
     elif remark := _difference(evidence.dkms or (), module, kernel):
-        yield warned(short="dkms", **{**about, "state": f"{state}, but {remark}"})
+        yield warned(short="dkms", state=f"{state}, but {remark}", **about)
     else:
         yield passed(f"{module.name}/{module.version} is {state} for {kernel}.")
 

@@ -71,6 +71,8 @@ TOLD = (
     ("METIS-206", "later runtime", "1.8.7", ""),
     ("METIS-210", "missing", "", "no headers"),
     ("METIS-211", "built", "", "dkms"),
+    ("METIS-211", "added", "", "dkms"),
+    ("METIS-211", "installed nowhere", "", "dkms"),
     ("METIS-211", "replaced since", "", "dkms"),
     ("METIS-220", "both", "6.12.57+deb13-amd64", ""),
     ("METIS-220", "no module", "6.12.57+deb13-amd64", "next boot"),
