@@ -418,6 +418,9 @@ def _driver() -> Iterator[Case]:
     yield Case("METIS-211", "installed nowhere", hollow, FAIL, "installed, says DKMS, but there is no such file")
     replaced = build(remark="Differences between built and installed modules")
     yield Case("METIS-211", "replaced since", evidence(dkms=(replaced,)), WARN, "installed, but Differences between")
+    for change in ({"kernel": OTHER_KERNEL}, {"version": "1.5.6"}, {"module": "v4l2loopback"}):
+        elsewhere = evidence(dkms=(build(), replace(replaced, **change)))
+        yield Case("METIS-211", f"replaced since, another {next(iter(change))}", elsewhere, PASS, "installed")
     shadowing = build(remark="original_module exists")
     yield Case("METIS-211", "harmless remark", evidence(dkms=(shadowing,)), PASS, "installed")
     not_ours = replace(from_package, survey=survey(dkms=None))
