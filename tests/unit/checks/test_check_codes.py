@@ -800,6 +800,7 @@ def _device() -> Iterator[Case]:
     yield Case("METIS-401", "held, tool says so", said(busy, status=1, nodes=held), SKIP, "by frigate")
     yield Case("METIS-401", "held by nobody seen", said(busy, status=1), UNKNOWN, "no holder was seen")
     yield Case("METIS-401", "held, but answers", said(DEVICE_LINE, nodes=held), PASS, "1.3.2")
+    yield Case("METIS-401", "fails in silence", evidence(devices=listed(status=1)), FAIL, "0 of 1 cards answer.")
     yield Case("METIS-401", "not run", evidence(devices=None), UNKNOWN, "axdevice was not run")
 
     def at_least(floor: str, devices: CommandResult | None = HEALTHY.survey.devices, **changes) -> Evidence:
@@ -813,6 +814,9 @@ def _device() -> Iterator[Case]:
     yield Case("METIS-402", "unsaid", at_least("1.4", unsaid), UNKNOWN, "does not say which firmware")
     yield Case("METIS-402", "silent", at_least("1.4", listed(status=127)), UNKNOWN, "no card says which firmware")
     yield Case("METIS-402", "held", at_least("1.4", None, nodes=held), SKIP, "by frigate (process 812)")
+    asked_only = evidence(asked=settings(min_firmware="1.3.0"), devices=None)
+    for code in ("METIS-402", "METIS-403"):
+        yield Case(code, "not run", asked_only, UNKNOWN, "axdevice was not run")
     slow = DEVICE_LINE.replace("clock=800MHz", "clock=400MHz")
     yield Case("METIS-403", "full clock", HEALTHY, PASS, "runs at 800 MHz")
     yield Case("METIS-403", "lowered", said(slow), WARN, "metis-0:1:0 runs at 400 MHz instead of 800")
