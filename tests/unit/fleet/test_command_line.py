@@ -16,6 +16,7 @@ from metis_provision.desired.state import survey_request
 from metis_provision.model.settings import Settings
 from metis_provision.survey.script import survey_command
 
+RECORDED = Path(__file__).parents[2] / "fixtures" / "surveys" / "debian13-provisioned.txt"
 DEPLOY = Path(__file__).resolve().parents[3] / "deploys" / "metis.py"
 PINNED = {"metis_driver_version": "1", "metis_driver_source": "driver.tar.gz", "metis_driver_sha256": "0" * 64}
 
@@ -172,6 +173,23 @@ def test_pending_changes_and_a_failed_verification_are_told_apart(tmp_path: Path
     verified = run("verify", where, "--json", cwd=tmp_path)
     assert verified.returncode == 1
     assert json.loads(verified.stdout)["hosts"][0]["standing"] == "failed"
+
+
+def test_the_level_of_the_command_line_wins(tmp_path: Path) -> None:
+    survey = [line for line in RECORDED.read_text().splitlines() if not line.startswith("#")]
+    asked = {"access devices": ["what?"], "METIS_SECTIONS": survey}  # nothing answers what asks the cards
+    data = {"fake_responses": asked, "fake_delay": 0, "fake_delay_jitter": 0, "metis_verify_level": "long"}
+    where = inventory(tmp_path, "@fake/one", metis_driver="none", **data)
+    (host,) = json.loads(run("verify", where, "--level", "quick", "--json", cwd=tmp_path).stdout)["hosts"]
+    assert host["level"] == "quick"
+    skipped = {found["code"]: found["seen"] for found in host["findings"] if found["answer"] == "skip"}
+    assert skipped["METIS-401"] == "not looked at by level quick: verify with --level medium"
+    assert skipped["METIS-510"] == "not looked at by level quick: verify with --level long"
+    (host,) = json.loads(run("verify", where, "--json", cwd=tmp_path).stdout)["hosts"]
+    assert host["standing"] is None
+    wrong = run("verify", where, "--level", "deep", cwd=tmp_path)
+    assert wrong.returncode == 4
+    assert "'deep' is not one of 'quick', 'medium', 'long'" in wrong.stderr
 
 
 def pyinfra(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
