@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,33 +15,24 @@ from rich.console import Console
 from rich.table import Table
 
 from metis_provision.lab import machine as machines
-from metis_provision.lab.apt import HOST_SEEN_FROM_GUEST
 from metis_provision.lab.card.profiles import PROFILES
-from metis_provision.lab.container_hosts import (
-    ContainerHost,
-    ContainerWish,
-    has_container,
-    load_container,
-    up_container,
-)
+from metis_provision.lab.container_hosts import ContainerWish, has_container, load_container, up_container
 from metis_provision.lab.container_images import Init, Release
-from metis_provision.lab.faults import Fault, fault_called, faults
-from metis_provision.lab.fleet.cli import fleet_report, inventory_command, net_command
-from metis_provision.lab.fleet.hosts import FleetWish, fleet_of, has_fleet, load_fleet, up_fleet
+from metis_provision.lab.fault_cli import fault_command
+from metis_provision.lab.fleet.cli import inventory_command, net_command
+from metis_provision.lab.fleet.hosts import FleetWish, fleet_of, has_fleet, up_fleet
 from metis_provision.lab.fleet.plan import MOST_HOSTS
 from metis_provision.lab.lifecycle import DEFAULT_NAME, Wish, down, up
-from metis_provision.lab.machine import Machine
 from metis_provision.lab.places import names
 from metis_provision.lab.platforms import Kind
 from metis_provision.lab.qemu import Acceleration
 from metis_provision.lab.recordings import record_command, replay_command
+from metis_provision.lab.reports import Report, container_report, fleet_report, host_report, machine_report
 from metis_provision.lab.ssh import SshTarget
-from metis_provision.lab.standin.vendor import Way, offer, served
-from metis_provision.lab.switching import switch
-from metis_provision.lab.topology import DEFAULT_CARD, FIRST_SLOT, MOST_CARDS, Layout, lay_out
+from metis_provision.lab.standin.cli import vendor_command
+from metis_provision.lab.topology import DEFAULT_CARD, MOST_CARDS, Layout, lay_out
 from metis_provision.model.errors import UserError
 
-Report = dict[str, object]
 _CONTAINER, _FLEET = "container", "fleet"
 
 
@@ -56,6 +46,8 @@ lab.add_command(record_command)
 lab.add_command(replay_command)
 lab.add_command(net_command)
 lab.add_command(inventory_command)
+lab.add_command(fault_command)
+lab.add_command(vendor_command)
 
 
 @lab.command("up", epilog="Example: metis-provision lab up --name demo --cards 2")
@@ -161,7 +153,7 @@ def _machine(name: str, kind: Kind, wishes: dict[str, Any]) -> Report:
         driver=wishes["driver"],
         driver_version=wishes["driver_version"],
     )
-    return report(up(wish))
+    return machine_report(up(wish))
 
 
 def _container(name: str, wishes: dict[str, Any]) -> Report:
@@ -171,37 +163,6 @@ def _container(name: str, wishes: dict[str, Any]) -> Report:
 
 def _fleet(name: str, wishes: dict[str, Any]) -> Report:
     return fleet_report(up_fleet(FleetWish(name=name, count=wishes["hosts"])))
-
-
-@lab.command("vendor", epilog="Example: metis-provision lab vendor --out vendor --way pip --serve 8099")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="A new or empty directory.")
-@click.option(
-    "--way",
-    "ways",
-    multiple=True,
-    type=click.Choice([way.value for way in Way]),
-    help="What to build; may be given several times; all of them unless told.",
-)
-@click.option("--serve", type=click.IntRange(1, 65535), default=8099, show_default=True, help="Port to serve it on.")
-@click.option("--build-only", is_flag=True, help="Print the settings and end instead of serving.")
-def vendor_command(out: Path, ways: tuple[str, ...], serve: int, build_only: bool) -> None:
-    """Stand in for the vendor's apt repository, pip index and container image; prints settings by way as JSON.
-
-    Machines of the lab reach it while this runs.
-    """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} is not empty: name a new directory.")
-    offered = offer(out.resolve(), f"http://{HOST_SEEN_FROM_GUEST}:{serve}", [Way(way) for way in ways] or tuple(Way))
-    click.echo(json.dumps(offered, indent=2))
-    if build_only:
-        return
-    try:
-        with served(out, serve):
-            sys.stdout.flush()
-            logging.getLogger(__name__).info("serving %s on port %d until interrupted", out, serve)
-            signal.pause()
-    except OSError as error:
-        raise UserError(f"Port {serve} cannot be served on: {error.strerror}; choose another with --serve.") from error
 
 
 @lab.command("down", epilog="Example: metis-provision lab down --name demo")
@@ -220,7 +181,7 @@ def down_command(wanted: tuple[str, ...], everything: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 def list_command(as_json: bool) -> None:
     """Show all machines, containers and fleets and what has become of them."""
-    reports = [report_by_name(name) for name in names()]
+    reports = [host_report(name) for name in names()]
     if as_json:
         click.echo(json.dumps(reports, indent=2))
         return
@@ -263,90 +224,6 @@ def _ssh_words(row: Report) -> str:
     return f"{hosts[0]['address']} to {hosts[-1]['address']}" if hosts else "-"
 
 
-@lab.command("fault", epilog="Example: metis-provision lab fault narrow-link on --name demo")
-@click.argument("fault", required=False)
-@click.argument("state", required=False, type=click.Choice(["on", "off"]))
-@click.option("--name", default=DEFAULT_NAME, show_default=True, help="Name of the host.")
-@click.option("--slot", default=FIRST_SLOT, show_default=True, help="Slot of the card, for a fault of a card.")
-@click.option("--list", "as_list", is_flag=True, help="Show every fault there is.")
-@click.option("--json", "as_json", is_flag=True, help="Print what is shown as JSON.")
-def fault_command(fault: str | None, state: str | None, name: str, slot: str, as_list: bool, as_json: bool) -> None:
-    """Switch a fault of a running host on or off, or show which there are."""
-    if as_list:
-        _show_faults(as_json)
-        return
-    if fault is None or state is None:
-        raise UserError("Say which fault and on or off, such as narrow-link on; --list shows them.")
-    row = fault_called(fault)
-    switch(name, row, state == "on", slot)
-    if as_json:
-        click.echo(json.dumps({"host": name, "on": state == "on", **fault_report(row)}, indent=2))
-    else:
-        told = row.visible if state == "on" else f"Green again: {row.green_again}."
-        click.echo(f"{fault} is {state} on {name}. {told}")
-
-
-def _show_faults(as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps([fault_report(row) for row in faults().values()], indent=2))
-        return
-    table = Table("fault", "side", "what", "leads to")
-    for row in faults().values():
-        table.add_row(row.name, row.side, row.description, " ".join(row.codes) or "unreachable")
-    Console().print(table)
-
-
-_TOLD = {"name", "side", "description", "look", "shows", "codes", "settings", "heals"}
-
-
-def fault_report(fault: Fault) -> Report:
-    """Return what a program may want to know about a fault."""
-    kept = fault.model_dump(mode="json", include=_TOLD)
-    return {**kept, "visible": fault.visible, "green_again": fault.green_again}
-
-
 def _cards_words(row: Report) -> str:
     cards = row.get("cards")
     return "\n".join(f"{card['slot']}: {card['profile']}" for card in cards) if isinstance(cards, list) else "-"
-
-
-def report(machine: Machine) -> Report:
-    """Return what a program may want to know about a machine."""
-    return {
-        **machine.model_dump(mode="json", exclude={"version", "ready"}),
-        "condition": machine.condition().value,
-        "ssh_key": str(machine.ssh_key),
-        "ssh_known_hosts": str(machine.ssh_known_hosts),
-        "cards": [
-            {"slot": slot, "profile": profile, "control": str(machine.card(slot).control)}
-            for slot, profile in machine.topology.cards.items()
-        ],
-        "qmp": str(machine.qmp),
-        "console": str(machine.console),
-        "processes": {name: record.pid for name, record in machine.processes().items()},
-    }
-
-
-def container_report(host: ContainerHost) -> Report:
-    """Return what a program may want to know about a container."""
-    return {
-        **host.model_dump(mode="json", exclude={"version"}),
-        "kind": "container",
-        "condition": host.condition().value,
-        "ssh_key": str(host.directory / "id_ed25519"),
-        "ssh_known_hosts": str(host.directory / "known_hosts"),
-    }
-
-
-def report_by_name(name: str) -> Report:
-    """Return the report of a host; for one whose state cannot be read, what is wrong with it."""
-    try:
-        if has_container(name):
-            return container_report(load_container(name))
-        if has_fleet(name):
-            return fleet_report(load_fleet(name))
-        if not machines.has_state(name):
-            return {"name": name, "condition": machines.unfinished(name).value}
-        return report(machines.load(name))
-    except UserError as error:
-        return {"name": name, "condition": str(error)}

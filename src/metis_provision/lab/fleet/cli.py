@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from metis_provision.lab.fleet.hosts import Condition, Fleet, fleet_of, load_fleet
+from metis_provision.lab.fleet.hosts import Fleet, fleet_of, load_fleet
 from metis_provision.lab.fleet.plan import parse_delay
 from metis_provision.model.errors import ExitCode, UserError
 
@@ -68,30 +68,3 @@ def inventory_command(fleets: tuple[str, ...], as_json: bool) -> None:
     for name, found in hosts.items():
         lines = "".join(f"    {entry!r},\n" for entry in found)
         click.echo(f"{name.replace('-', '_')} = [\n{lines}]")
-
-
-def fleet_report(fleet: Fleet) -> dict[str, object]:
-    """Return what a program may want to know about a fleet."""
-    condition = fleet.condition()
-    wired = condition in (Condition.RUNNING, Condition.HOSTS_ENDED)
-    connections = fleet.connections() if wired else {}
-    hosts = [
-        {
-            "name": host.name,
-            "address": host.address,
-            "alive": host.is_alive(),
-            **connections.get(host.name, {"delay": None, "by": None, "cut": None}),
-        }
-        for host in fleet.hosts
-    ]
-    ended = sum(not host.is_alive() for host in fleet.hosts)
-    words = f"{ended} of {fleet.count} {condition}" if condition is Condition.HOSTS_ENDED else condition.value
-    return {
-        "name": fleet.name,
-        "kind": "fleet",
-        "condition": words,
-        "network": fleet.network,
-        "ssh_key": str(fleet.directory / "id_ed25519"),
-        "ssh_known_hosts": str(fleet.directory / "known_hosts"),
-        "hosts": hosts,
-    }
