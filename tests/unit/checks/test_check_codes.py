@@ -886,6 +886,7 @@ def _self_test() -> Iterator[Case]:
     yield Case("METIS-502", "right, but failed", test(1, fps, ok), SKIP, "METIS-501")
     yield Case("METIS-502", "switched off", evidence(asked=off, **not_run), SKIP, "metis_self_test = False")
     yield Case("METIS-502", "not run", evidence(**not_run), SKIP, "METIS-501")
+    yield Case("METIS-502", "not looked at", evidence(without(Section.SELF_TEST)), SKIP, "METIS-501")
 
     mismatch = 'axrunmodel: /opt/m.json: Version mismatch! Actual="1.7.0" Expected="1.8.0"'
     yield Case("METIS-504", "taken", HEALTHY, PASS, "took the model")
@@ -904,6 +905,7 @@ def _self_test() -> Iterator[Case]:
     yield Case("METIS-501", "model not run", evidence(asked=model, **not_run), UNKNOWN, "the self-test was not run")
     for operations, words in (
         (1_000_000_000_000, "405.2 TOPS ("),
+        (517_571_600_000, "209.7 TOPS (98 % of the 214 TOPS"),
         (1_000_000_000, "405.2 GOPS ("),
         (1_000_000, "405.2 MOPS ("),
         (1_000, "0.4 MOPS ("),
