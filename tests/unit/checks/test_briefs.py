@@ -173,6 +173,7 @@ TOLD = (
     ("METIS-610", "disabled", "axelera-watchdog", ""),
     ("METIS-611", "runs", "axelera-watchdog", ""),
     ("METIS-611", "stopped", "axelera-watchdog", "service"),
+    ("METIS-611", "crashed", "axelera-watchdog", "service"),
     ("METIS-611", "no card", "axelera-watchdog", ""),
     ("METIS-612", "a desktop", "", "may sleep"),
     ("METIS-622", "complete", "6.12.57+deb13-amd64", ""),

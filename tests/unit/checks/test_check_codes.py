@@ -1311,6 +1311,10 @@ def _services() -> Iterator[Case]:
     yield Case("METIS-611", "work never done", with_services(never, wanted=limits), FAIL, "axelera-limits is inactive")
     waiting = replace(watchdog, can_run=False)
     yield Case("METIS-611", "no card", with_services(stopped, wanted=waiting), SKIP, "waits for a card")
+    for section in (Section.NODES, Section.PCI):
+        dark = with_services(stopped)
+        dark = replace(dark, survey=replace(dark.survey, sections=frozenset(Section) - {section}))
+        yield Case("METIS-611", f"stopped, {section} not looked at", dark, UNKNOWN, f"no section '{section}'")
     failed = replace(running, state="failed")
     yield Case("METIS-611", "failed without a card", with_services(failed, wanted=waiting), FAIL, "is failed")
     failed_limits = replace(done, state="failed")
