@@ -100,9 +100,8 @@ def test_the_long_level_sees_a_link_that_flaps(provisioned: Machine) -> None:
     with fault(provisioned, "flapping-link"):
         status, host = reported(provisioned, "verify", **LONG)
     assert status == 1
-    found = answers(host)["METIS-511"]
-    assert found["answer"] == "fail"
-    assert found["subject"] == "0000:01:00.0"
-    assert "x1" in found["seen"]
-    assert "x4" in found["seen"]
+    changed = {f["subject"]: f["seen"] for f in host["findings"] if (f["code"], f["answer"]) == ("METIS-511", "fail")}
+    # The port above shows what the card says of their link, so that it may have changed there, too.
+    assert "0000:01:00.0" in changed, changed
+    assert "GT/s x1" in changed["0000:01:00.0"]
     assert reported(provisioned, "verify")[0] == 0

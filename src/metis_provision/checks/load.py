@@ -130,26 +130,25 @@ def _load(evidence: Evidence) -> Load | Outcome:
 def _changes(seen: list[LinkSeen]) -> list[str]:
     """What became of one link from look to look, in words."""
     told = [
-        f"another one within the look after {one.seconds} s"
+        f"{_words(one.speed, one.width)} and {_words(*_at(one.status))} within the look after {one.seconds} s"
         for one in seen
-        if one.status is not None and _at(one.status) not in (None, (one.speed, one.width))
+        if None not in {one.speed, one.width, *_at(one.status)} and (one.speed, one.width) != _at(one.status)
     ]
     for earlier, later in pairwise(seen):
         when = f"after {later.seconds} s"
         if (earlier.speed, earlier.width) != (later.speed, later.width):
-            told.append(f"{_words(earlier)}, {when} {_words(later)}")
+            told.append(f"{_words(earlier.speed, earlier.width)}, {when} {_words(later.speed, later.width)}")
         elif earlier.status is not None and later.status is not None and ~earlier.status & later.status & _RETRAINED:
             told.append(f"trained again between two looks, {when}")
     return told
 
 
-def _at(status: int) -> tuple[float, int] | None:
-    """Speed in GT/s and lanes in a Link Status register; None for a link that is none."""
-    speed, width = _SPEEDS.get(status & 0xF), status >> 4 & 0x3F
-    return (speed, width) if speed is not None and width else None
+def _at(status: int | None) -> tuple[float | None, int | None]:
+    """Speed in GT/s and lanes in a Link Status register, each None where it tells none."""
+    if status is None:
+        return None, None
+    return _SPEEDS.get(status & 0xF), status >> 4 & 0x3F or None
 
 
-def _words(seen: LinkSeen) -> str:
-    if seen.speed is None or seen.width is None:
-        return "unreadable"
-    return f"{seen.speed:g} GT/s x{seen.width}"
+def _words(speed: float | None, width: int | None) -> str:
+    return "unreadable" if speed is None or width is None else f"{speed:g} GT/s x{width}"
