@@ -1180,6 +1180,18 @@ def _pages_and_pairs() -> Iterator[Case]:
     yield Case("METIS-206", "later driver", pair("1.6.9", "1.8.0"), PASS, "are of series that belong together")
     yield Case("METIS-206", "later runtime", pair("1.6.2", "1.8.7"), PASS, "are of series that belong together")
     yield Case("METIS-206", "no runtime", pair("1.6.2"), SKIP, "no runtime is installed")
+    podman = desired(runtime=ImageRuntime("1.8.0", "podman", "f" * 64))
+
+    def image(driver: str, **changes) -> Evidence:
+        return evidence(driver=Driver(loaded=True, version=driver, bound=(CARD,)), wanted=podman, **changes)
+
+    there = {"engines": frozenset({"podman"})}
+    belongs = image("1.6.2", **there)
+    yield Case("METIS-206", "an image", belongs, PASS, "Driver 1.6.2 and runtime 1.8.0 belong together.")
+    yield Case("METIS-206", "an image, apart", image("1.4.4", **there), FAIL, "runtime 1.8.0 goes with driver 1.6.2.")
+    yield Case("METIS-206", "no image yet", image("1.6.2"), SKIP, "no runtime is installed")
+    beside = image("1.6.2", packages={"axelera-runtime-1.5.3": "1.5.3"}, **there)
+    yield Case("METIS-206", "a package beside the image", beside, FAIL, "runtime 1.5.3 goes with driver 1.4.4")
     yield Case("METIS-206", "no driver", pair(None, "1.8.0"), SKIP, "no driver is in memory")
     yield Case(
         "METIS-206", "unlisted", evidence(without(Section.PACKAGES)), UNKNOWN, f"no section '{Section.PACKAGES}'"
