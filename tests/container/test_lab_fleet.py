@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from metis_provision.lab.faults import fault_called
 from metis_provision.lab.fleet.requirements import missing_fleet_requirements
 
 pytestmark = pytest.mark.container
@@ -254,6 +255,38 @@ def test_one_host_is_cut_off_in_the_middle_of_a_run(box, tmp_path):
     left_alone = box.run("apply", str(inventory), "-y")
     assert left_alone.returncode == 0
     assert "Success" not in left_alone.stderr
+    assert box.run("plan", str(inventory)).returncode == 0
+
+
+def test_a_fault_on_one_host_leaves_the_other_four_converged(box, tmp_path):
+    fault = fault_called("read-only-etc")
+    inventory = tmp_path / "rack.py"
+    inventory.write_text(box.run("lab", "inventory", "rack").stdout)
+    # Whatever earlier tests have set up, there is something left to do on every host.
+    for name in NAMES:
+        box.inside(name, f"rm -f /{RULES}")
+    on = box.run("lab", "fault", fault.name, "on", "--name", "rack-3")
+    assert on.returncode == 0, on.stderr
+    try:
+        assert fault.look is not None
+        assert fault.is_shown_by(box.inside("rack-3", fault.look))
+        assert not fault.is_shown_by(box.inside("rack-2", f"{fault.look}; rm -f /etc/metis-lab-write"))
+        done = box.run("apply", str(inventory), "-y")
+        assert done.returncode == 1, done.stdout + done.stderr
+        rows = {
+            line.split()[0]: line.split("|")[-1].strip() for line in done.stdout.splitlines() if line[:5] == "rack-"
+        }
+        assert rows == {name: "failed" if name == "rack-3" else "green" for name in NAMES}, done.stdout
+        assert "METIS-012" in done.stdout
+        assert "5 hosts: 4 green, 1 failed" in done.stdout
+        for name in NAMES:
+            assert (box.directory / "hosts" / name / "changes" / RULES).exists() == (name != "rack-3")
+    finally:
+        off = box.run("lab", "fault", fault.name, "off", "--name", "rack-3")
+    assert off.returncode == 0, off.stderr
+    again = box.run("apply", str(inventory), "-y")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "5 hosts: 5 green" in again.stdout
     assert box.run("plan", str(inventory)).returncode == 0
 
 

@@ -1,4 +1,4 @@
-"""Switching faults of running machines and containers on and off."""
+"""Switching faults of running machines, containers and hosts of a fleet on and off."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from metis_provision.lab.card.control import CardControl
 from metis_provision.lab.container_hosts import Condition as ContainerCondition
 from metis_provision.lab.container_hosts import ContainerHost, has_container, load_container
 from metis_provision.lab.faults import Fault, Needs, Switch
-from metis_provision.lab.fleet.hosts import fleet_of, has_fleet
+from metis_provision.lab.fleet.hosts import Fleet, fleet_of, has_fleet
 from metis_provision.lab.machine import Condition, Machine
 from metis_provision.lab.places import names
 from metis_provision.lab.podman import podman
@@ -116,12 +116,27 @@ class FaultyMachine:
 
 def switch(name: str, fault: Fault, on: bool, slot: str = FIRST_SLOT) -> None:
     """Switch a fault of the host called ``name``; UserError where it cannot have that fault, or does not run."""
-    if (name not in names() and fleet_of(name) is not None) or has_fleet(name):
-        raise UserError(f"{name} belongs to a fleet, which has no faults: metis-provision lab net cuts its wire.")
-    if has_container(name):
+    if has_fleet(name):
+        raise UserError(f"{name} is a fleet: name one of its hosts, such as {name}-1.")
+    if name not in names() and (fleet := fleet_of(name)) is not None:
+        _in_fleet(fleet, name, fault, on)
+    elif has_container(name):
         _in_container(load_container(name), fault, on)
     else:
         FaultyMachine(machines.load(name), slot).switch(fault, on)
+
+
+def _in_fleet(fleet: Fleet, name: str, fault: Fault, on: bool) -> None:
+    host = fleet.host(name)
+    if fault.switch is Switch.NETWORK:
+        fleet.adjust(name, cut=on)
+        return
+    if not fault.in_container:
+        raise UserError(
+            f"{name} is a host of a fleet, which cannot have the fault {fault.name}: "
+            "metis-provision lab up makes a machine that can."
+        )
+    host.run_script(_script(fault, on))
 
 
 def _in_container(host: ContainerHost, fault: Fault, on: bool) -> None:

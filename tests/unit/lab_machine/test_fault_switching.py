@@ -17,7 +17,10 @@ from metis_provision.lab.cli import lab
 from metis_provision.lab.container_hosts import STATE_FILE, ContainerHost
 from metis_provision.lab.container_images import Init, Release
 from metis_provision.lab.faults import fault_called, faults
+from metis_provision.lab.fleet import hosts as fleets
+from metis_provision.lab.fleet.hosts import Fleet, FleetHost
 from metis_provision.lab.machine import Condition, Machine
+from metis_provision.lab.paths import state_dir
 from metis_provision.lab.switching import FaultyMachine
 from metis_provision.model.errors import UserError
 
@@ -147,11 +150,48 @@ def test_what_a_container_cannot_have_is_one_line(told, container, name):
     assert f"box is a container, which cannot have the fault {name}" in said
 
 
-def test_a_host_of_a_fleet_is_one_line(told, monkeypatch):
-    monkeypatch.setattr(switching, "fleet_of", lambda name: object())
-    code, said = told("full-disk", "on", "--name", "farm-3")
+@pytest.fixture
+def rack(monkeypatch):
+    """A fleet of three whose processes have ended, and what was asked of its wire."""
+    (state_dir() / "rack").mkdir(parents=True)
+    fleet = fleets._save(Fleet(name="rack", count=3, network="198.18.4.0/24", ready=True))
+    asked = []
+    monkeypatch.setattr(Fleet, "adjust", lambda self, name, *, cut: asked.append((name, cut)))
+    return fleet, asked
+
+
+@pytest.mark.parametrize(
+    ("name", "host", "sentence"),
+    [
+        ("read-only-etc", "rack", "rack is a fleet: name one of its hosts, such as rack-1."),
+        ("read-only-etc", "rack-9", "Fleet rack has no host rack-9"),
+        ("read-only-etc", "rack-3", "Host rack-3 has ended: metis-provision lab down --name rack"),
+        ("full-disk", "rack-3", "rack-3 is a host of a fleet, which cannot have the fault full-disk"),
+        ("hang", "rack-3", "rack-3 is a host of a fleet, which cannot have the fault hang"),
+        ("power-cut", "rack-3", "rack-3 is a host of a fleet, which cannot have the fault power-cut"),
+    ],
+)
+def test_what_a_host_of_a_fleet_cannot_have_is_one_line(told, rack, name, host, sentence):
+    """Its disk, its clock and its kernel are those of the machine the lab runs on."""
+    code, said = told(name, "on", "--name", host)
     assert (code, said.count("\n")) == (4, 1)
-    assert "farm-3 belongs to a fleet, which has no faults" in said
+    assert said.startswith(f"metis-provision: {sentence}")
+
+
+def test_a_script_runs_in_the_host_of_the_fleet_it_is_meant_for(rack, monkeypatch):
+    ran = []
+    monkeypatch.setattr(FleetHost, "run_script", lambda self, script: ran.append((self.name, script)))
+    fault = fault_called("read-only-etc")
+    for on in (True, False):
+        switching.switch("rack-2", fault, on)
+    assert ran == [("rack-2", fault.begin), ("rack-2", fault.end)]
+
+
+def test_the_network_of_a_host_of_a_fleet_is_its_wire(rack):
+    _, asked = rack
+    for on in (True, False):
+        switching.switch("rack-2", fault_called("network-cut"), on)
+    assert asked == [("rack-2", True), ("rack-2", False)]
 
 
 def test_a_container_that_has_ended_is_one_line(told, container, monkeypatch):

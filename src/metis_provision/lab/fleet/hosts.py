@@ -20,12 +20,12 @@ from pydantic import BaseModel, ConfigDict
 from metis_provision.controller.locking import is_locked
 from metis_provision.lab.container_images import USER, Init, Release, container_archive
 from metis_provision.lab.fleet.control import Adjust, Attach, Status, WireControl
-from metis_provision.lab.fleet.namespaces import kill_hosts, kill_strays
+from metis_provision.lab.fleet.namespaces import first_process, kill_hosts, kill_strays
 from metis_provision.lab.fleet.plan import Network, host_names
 from metis_provision.lab.fleet.requirements import missing_fleet_requirements
 from metis_provision.lab.paths import require_socket_path, state_dir
 from metis_provision.lab.places import check_name, empty, held, load_state, names, save_state
-from metis_provision.lab.process import ProcessRecord, last_line, parse_record, start_recorded
+from metis_provision.lab.process import ProcessRecord, last_line, parse_record, run_in_namespaces, start_recorded
 from metis_provision.lab.requirements import require
 from metis_provision.lab.ssh import SshTarget, make_key
 from metis_provision.lab.starting import last_lines
@@ -115,6 +115,14 @@ class FleetHost:
         """Return whether its namespaces are there."""
         process = _recorded(self.record)
         return process is not None and process.is_alive()
+
+    def run_script(self, script: str) -> None:
+        """Run a script of POSIX sh in it as root of this machine, who may mount; UserError if it fails or has ended."""
+        process = _recorded(self.record)
+        first = first_process(process) if process is not None else None
+        if first is None:
+            raise UserError(f"Host {self.name} has ended: metis-provision lab down --name {self.fleet.name}")
+        run_in_namespaces(first, self.name, script)
 
 
 class Fleet(BaseModel):

@@ -30,6 +30,16 @@ def kill_hosts(records: Iterable[ProcessRecord]) -> None:
         _wait(handles)
 
 
+def first_process(keeper: ProcessRecord) -> int | None:
+    """Return the first process of a host by this machine's number; None if the host has ended."""
+    try:
+        child = min(_children(keeper.pid), key=int, default=None)
+    except (ProcessLookupError, FileNotFoundError):
+        return None
+    # Only after looking it is known whose children they were.
+    return int(child) if child is not None and keeper.is_alive() else None
+
+
 def _handles(stack: ExitStack, record: ProcessRecord) -> Iterator[int]:
     """Open the process and its children; only after opening it is known whose number it was."""
     try:
