@@ -31,6 +31,9 @@ def _blockers(settings: Settings, survey: Survey, platform: Platform | None) -> 
     if host.epoch is not None and host.epoch < EARLIEST_CLOCK.timestamp():
         shown = datetime.fromtimestamp(host.epoch, UTC).date()
         yield f"the clock says {shown}: set it (timedatectl set-ntp true), or signatures and the card's bring-up fail"
+    for directory, writable in host.writable.items():
+        if not writable:
+            yield f"{directory} is mounted read-only: mount it for writing (mount -o remount,rw) while the deploy runs"
     if settings.driver is not DriverSource.NONE:
         yield from _build(survey, platform)
     if platform is not None:

@@ -39,6 +39,8 @@ def test_a_good_host_is_not_refused() -> None:
         ({"os_release": {}}, "an unnamed system is not a distribution"),
         ({"uid": 1000}, "works as uid 1000, not as root"),
         ({"epoch": 0}, "the clock says 1970-01-01"),
+        ({"writable": {"/etc": False, "/var": True}}, "/etc is mounted read-only: mount it for writing"),
+        ({"writable": {"/etc": True, "/var": False}}, "/var is mounted read-only: mount it for writing"),
         ({"architecture": "aarch64", "userland": "armhf"}, "a 32-bit system (armhf) on a 64-bit kernel"),
         ({"container": "podman"}, "this is a container (podman)"),
         ({"free_kib": {"/usr": 1024, "/var": 5_000_000}}, "/usr has 1 MB free"),
