@@ -8,7 +8,7 @@ from builders import evidence, settings, survey
 from metis_provision.checks import inference as checked
 from metis_provision.checks.catalogue import catalogue
 from metis_provision.checks.evaluate import evaluate
-from metis_provision.checks.levels import seconds_allowed, sections_of
+from metis_provision.checks.levels import seconds_allowed, sections_of, without_load
 from metis_provision.desired.state import survey_request
 from metis_provision.model.settings import settings_mistakes
 from metis_provision.model.survey import CommandResult, Section
@@ -40,6 +40,11 @@ def test_a_level_asks_for_its_sections(level, left_out):
 )
 def test_a_level_may_take_its_time(changes, seconds):
     assert seconds_allowed(settings(**changes)) == seconds
+
+
+@pytest.mark.parametrize(("asked", "looked"), [("quick", "quick"), ("medium", "medium"), ("long", "medium")])
+def test_who_wants_evidence_alone_keeps_no_card_at_work(asked, looked):
+    assert without_load(settings(verify_level=asked, cards=2)) == settings(verify_level=looked, cards=2)
 
 
 @pytest.mark.parametrize("level", list(Level))
