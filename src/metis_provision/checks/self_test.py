@@ -206,7 +206,7 @@ def _operations(evidence: Evidence, output: SelfTestOutput) -> str:
     for found in inferences(evidence):
         if not found.sustained and found.utilisation is not None:
             told += (
-                f" ({found.utilisation * 100:.2g} % of the {found.peak_tops:g} TOPS that "
+                f" ({found.utilisation * 100:.3g} % of the {found.peak_tops:g} TOPS that "
                 f"{found.cores} core{'s' * (found.cores != 1)} can do at {found.clock_mhz} MHz)"
             )
     return told
