@@ -19,25 +19,9 @@ WITHOUT_A_FAULT = "healthy"
 ASKABLE = {name: fault for name, fault in faults().items() if not fault.cuts_off}
 # Nobody has kept what a host said under these yet; docs/testing.md says which of them a machine has shown.
 NOT_KEPT = {
-    "absent",
-    "hot-removal",
-    "late-arrival",
-    "ff-until-rescan",
-    "silent",
-    "no-firmware",
-    "id-alpha",
-    "half-dead",
-    "impostor-nic",
-    "narrow-link",
     "slow-link",
     "flapping-link",
-    "wrong-answer",
     "old-firmware",
-    "no-headers",
-    "full-disk",
-    "read-only-etc",
-    "package-lock",
-    "versions-out-of-step",
 }
 RECORDED = {name: fault for name, fault in ASKABLE.items() if name not in NOT_KEPT}
 
