@@ -51,12 +51,19 @@ WHERE = {
 
 
 # Python and podman are many packages for an emulated guest.
-@pytest.mark.parametrize("way", ["apt", *(pytest.param(way, marks=pytest.mark.full) for way in ("pip", "container"))])
+@pytest.fixture(
+    scope="module", params=["apt", *(pytest.param(way, marks=pytest.mark.full) for way in ("pip", "container"))]
+)
+def way(request: pytest.FixtureRequest, guest: Machine, ways: dict[str, dict[str, object]]) -> str:
+    """A way, by which the runtime is on the machine."""
+    deploy(guest, **ways[request.param])
+    return str(request.param)
+
+
 def test_each_way_passes_the_self_test_with_the_golden_answer_and_no_other(
     guest: Machine, ways: dict[str, dict[str, object]], way: str
 ) -> None:
     settings = ways[way]
-    deploy(guest, **settings)
     assert said(guest, "sh", "-c", "command -v axrunmodel") == WHERE[way]
     assert said(guest, "axrunmodel", "--version") == f"axrunmodel {RUNTIME_VERSION} (stand-in)"
     assert findings(guest, **settings) == (0, {})
@@ -67,12 +74,14 @@ def test_each_way_passes_the_self_test_with_the_golden_answer_and_no_other(
     assert found["METIS-502"]["answer"] == "fail"
     assert "inference 0, byte " in found["METIS-502"]["seen"], "the golden answer is the first one's"
     assert [code for code, finding in found.items() if finding["answer"] == "fail"] == ["METIS-502"]
-    if way == "container":
-        _has_the_nodes_that_a_rescan_left(guest, settings)
-    _says_no_to_a_model_of_another_release(guest, settings)
 
 
-def _has_the_nodes_that_a_rescan_left(guest: Machine, settings: dict[str, object]) -> None:
+@pytest.mark.full
+@pytest.mark.parametrize("way", ["container"], indirect=True)
+def test_a_container_has_the_nodes_that_a_rescan_left(
+    guest: Machine, ways: dict[str, dict[str, object]], way: str
+) -> None:
+    settings = ways[way]
     guest.unplug_card()
     try:
         assert findings(guest, **settings)[0] == 1
@@ -83,7 +92,8 @@ def _has_the_nodes_that_a_rescan_left(guest: Machine, settings: dict[str, object
     assert findings(guest, **settings) == (0, {})
 
 
-def _says_no_to_a_model_of_another_release(guest: Machine, settings: dict[str, object]) -> None:
+def test_a_model_of_another_release_is_refused(guest: Machine, ways: dict[str, dict[str, object]], way: str) -> None:
+    settings = ways[way]
     directory = guest.directory / "other-model"
     other = pinned("model", model_file(directory, OLD))
     refused = ours(guest, "apply", "-y", **{**settings, **other, "model_release": OLD})
