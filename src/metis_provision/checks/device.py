@@ -18,6 +18,7 @@ INSTALL_RUNTIME = "Install the runtime (metis_runtime) or run it in its containe
 CUT_OFF = "Look at the kernel log for timeouts of the driver, then switch the power of the host off and on."
 
 INSTALL_TOOLS = "Install kmod (lsmod) and pciutils (lspci) wherever the runtime runs."
+SELF_TEST_OFF = "the self-test is switched off (metis_self_test = False)"
 HELD_BY_NOBODY = "the tool found the card held by another process, but no holder was seen"
 VERIFY_LATER = "Verify again; if it stays, look for a container that has the card."
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from metis_provision.checks.device import CUT_OFF, INSTALL_RUNTIME, NOT_FOUND, TIMED_OUT, held_by
+from metis_provision.checks.device import CUT_OFF, INSTALL_RUNTIME, NOT_FOUND, SELF_TEST_OFF, TIMED_OUT, held_by
 from metis_provision.checks.evidence import CannotLook, Evidence
 from metis_provision.checks.outcome import Checks, Outcome, failed, passed, skipped, unknown, warned
 from metis_provision.model.survey import CommandResult, LinkSeen, Load, Section
+from metis_provision.model.verdict import LINK_SPEEDS
 from metis_provision.survey.tools import AnswerCheck, parse_devices, parse_self_test, trouble
 
 checks = Checks()
 
-_NOT_WANTED = "the self-test is switched off (metis_self_test = False)"
 _DID_NOT_RUN = "the card was not kept at work (METIS-510)"
 _RETRAINED = 0xC000
 """Link Bandwidth Management and Autonomous Bandwidth Status (PCI Express Base, Link Status register)."""
-_SPEEDS = {1: 2.5, 2: 5.0, 3: 8.0, 4: 16.0, 5: 32.0, 6: 64.0}
+_SPEEDS = dict(enumerate(LINK_SPEEDS, start=1))
 _WORST = ("fatal", "nonfatal")
 
 
@@ -33,7 +33,7 @@ def endured(evidence: Evidence) -> Iterator[Outcome]:
         raise CannotLook("the card was not kept at work: no model is set for the self-test, or the card was held")
     output = parse_self_test(result.output)
     if result.status == NOT_FOUND:
-        raise CannotLook(f"{result.command.split(' ')[0]} is not installed on this host", INSTALL_RUNTIME)
+        raise CannotLook(f"{result.program} is not installed on this host", INSTALL_RUNTIME)
     if result.status == TIMED_OUT:
         raise CannotLook("the inference did not end in time", CUT_OFF, power_cycle=True)
     if result.status != 0 or output.answer is AnswerCheck.WRONG:
@@ -109,7 +109,7 @@ def clock_kept(evidence: Evidence) -> Iterator[Outcome]:
 
 def _left_out(evidence: Evidence) -> Outcome | None:
     if not evidence.settings.self_test:
-        return skipped(_NOT_WANTED)
+        return skipped(SELF_TEST_OFF)
     if _result(evidence) is None and evidence.holders:
         return skipped(held_by(evidence), brief="busy")
     evidence.need(Section.LOAD)

@@ -9,6 +9,7 @@ from metis_provision.checks.device import (
     HELD_BY_NOBODY,
     INSTALL_RUNTIME,
     NOT_FOUND,
+    SELF_TEST_OFF,
     TIMED_OUT,
     VERIFY_LATER,
     held_by,
@@ -29,7 +30,6 @@ from metis_provision.survey.tools import (
 checks = Checks()
 
 _UNITS = (("TOPS", 1e12), ("GOPS", 1e9), ("MOPS", 1e6))
-_NOT_WANTED = "the self-test is switched off (metis_self_test = False)"
 _DID_NOT_RUN = "the self-test did not come that far (METIS-501)"
 _SET_MODEL = (
     "Set metis_model_source (a compiled model to hand over) or metis_self_test_model (one that is on the host), "
@@ -50,7 +50,7 @@ def self_test_ran(evidence: Evidence) -> Iterator[Outcome]:
     result = evidence.self_test
     output = parse_self_test(result.output)
     if result.status == NOT_FOUND:
-        raise CannotLook(f"{_command(result)} is not installed on this host", INSTALL_RUNTIME)
+        raise CannotLook(f"{result.program} is not installed on this host", INSTALL_RUNTIME)
     if result.status == TIMED_OUT:
         raise CannotLook("the self-test did not end in time", CUT_OFF, power_cycle=True)
     if result.status != 0:
@@ -156,7 +156,7 @@ def model_for_this_runtime(evidence: Evidence) -> Iterator[Outcome]:
 def _left_out(evidence: Evidence) -> Outcome | None:
     """Why there is no output to judge, or None if there is."""
     if not evidence.settings.self_test:
-        return skipped(_NOT_WANTED)
+        return skipped(SELF_TEST_OFF)
     result = _result(evidence)
     if result is not None and not says_busy(result.output):
         return None
@@ -172,7 +172,7 @@ def _left_out(evidence: Evidence) -> Outcome | None:
 
 def _output(evidence: Evidence) -> tuple[CommandResult, SelfTestOutput] | Outcome:
     if not evidence.settings.self_test:
-        return skipped(_NOT_WANTED)
+        return skipped(SELF_TEST_OFF)
     result = _result(evidence)
     if result is None:
         return skipped(_DID_NOT_RUN)
@@ -181,10 +181,6 @@ def _output(evidence: Evidence) -> tuple[CommandResult, SelfTestOutput] | Outcom
 
 def _result(evidence: Evidence) -> CommandResult | None:
     return evidence.survey.self_test if Section.SELF_TEST in evidence.survey.sections else None
-
-
-def _command(result: CommandResult) -> str:
-    return result.command.split(" ")[0]
 
 
 def _last_words(result: CommandResult) -> str:

@@ -85,7 +85,7 @@ def server_keeps_to_itself(evidence: Evidence) -> Iterator[Outcome]:
         open_at = [place for place in server.listening if not place.startswith(_LOOPBACK)]
         if open_at:
             ports = sorted({port_of(place) for place in open_at})
-            yield failed(about=subject, short="listens", pid=server.pid, ports=" and ".join(map(str, ports)))
+            yield failed(about=subject, short="listens", pid=server.pid, ports=" and ".join(ports))
         else:
             yield passed("axsystemserver listens to this host alone.", subject=subject)
 

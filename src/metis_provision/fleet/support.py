@@ -13,15 +13,13 @@ from pyinfra.api.state import State, StateStage
 from pyinfra.context import ctx_host
 from pyinfra_cli.log import setup_logging
 
-from metis_provision.checks.levels import seconds_allowed, sections_of, without_load
-from metis_provision.desired.state import survey_request
+from metis_provision.checks.levels import without_load
 from metis_provision.facts.support import MetisLook, MetisSurveyText
 from metis_provision.facts.survey import survey_arguments
 from metis_provision.fleet.run import Options, connect, connected
 from metis_provision.model.errors import ExitCode, UserError
 from metis_provision.model.settings import Settings
-from metis_provision.model.survey import ACTIVE
-from metis_provision.operations.view import host_settings
+from metis_provision.operations.view import host_settings, verification_request
 from metis_provision.support.look import Look
 
 _CONNECTION = ("ssh_hostname", "ssh_user")
@@ -57,9 +55,7 @@ def ask(inventory: Inventory, name: str, options: Options) -> Asked:
 
 def _answers(host: Host) -> Asked:
     settings = without_load(host_settings(host))
-    wanted = tuple(s for s in sections_of(settings.verify_level) if settings.cards or s not in ACTIVE)
-    request = survey_request(settings, wanted, seconds_allowed(settings))
-    survey = host.get_fact(MetisSurveyText, **survey_arguments(request))
+    survey = host.get_fact(MetisSurveyText, **survey_arguments(verification_request(settings)))
     answer = host.get_fact(MetisLook)
     look = answer if isinstance(answer, Look) else Look()
     data = host.data.dict()

@@ -493,6 +493,11 @@ class CommandResult:
     earlier: tuple[CommandResult, ...] = ()
     """Attempts before this one, the first one first."""
 
+    @property
+    def program(self) -> str:
+        """The command's first word."""
+        return self.command.split(" ")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class Sleep:

@@ -102,6 +102,10 @@ class Finding:
     when: When = When.NOW
 
 
+LINK_SPEEDS = (2.5, 5.0, 8.0, 16.0, 32.0, 64.0)
+"""GT/s by generation of PCI Express, the first one first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """The slowest link on the way to a card, and what its way allows: GT/s and lanes."""

@@ -82,9 +82,14 @@ def view_of(state: State, host: Host) -> View:
 def fresh_view(host: Host) -> View:
     """Look again, as far as the level of verification goes; kept for nobody. Raises SurveyFailed."""
     settings = host_settings(host)
+    return View(settings, look(host, verification_request(settings)))
+
+
+def verification_request(settings: Settings) -> SurveyRequest:
+    """What a verification looks for by the settings' level, and how long it may take."""
     sections = sections_of(settings.verify_level)
     wanted = tuple(section for section in sections if settings.cards or section not in ACTIVE)
-    return View(settings, look(host, survey_request(settings, wanted, seconds_allowed(settings))))
+    return survey_request(settings, wanted, seconds_allowed(settings))
 
 
 def forget(host: Host) -> None:

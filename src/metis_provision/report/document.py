@@ -13,18 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from metis_provision.model.errors import UserError
-from metis_provision.model.verdict import (
-    Answer,
-    Area,
-    Finding,
-    Inference,
-    Level,
-    Link,
-    Standing,
-    Waiver,
-    WaiverState,
-    When,
-)
+from metis_provision.model.verdict import Answer, Area, Finding, Level, Standing, WaiverState, When
 from metis_provision.report.rows import Row, standings
 
 SCHEMA: Literal["metis-provision/verdicts"] = "metis-provision/verdicts"
@@ -33,7 +22,7 @@ Code = Annotated[str, Field(pattern=r"^METIS-[0-9]{3}$")]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, from_attributes=True)
 
 
 class FindingEntry(_Part):
@@ -183,9 +172,9 @@ def _host(row: Row) -> HostEntry:
         seconds=verdict.seconds,
         seconds_allowed=verdict.limit,
         findings=tuple(map(_finding, verdict.findings)),
-        waivers=tuple(map(_waiver, verdict.waivers)),
-        links=tuple(map(_link, verdict.links)),
-        inferences=tuple(map(_inference, verdict.inferences)),
+        waivers=tuple(map(WaiverEntry.model_validate, verdict.waivers)),
+        links=tuple(map(LinkEntry.model_validate, verdict.links)),
+        inferences=tuple(map(InferenceEntry.model_validate, verdict.inferences)),
     )
 
 
@@ -203,31 +192,4 @@ def _finding(finding: Finding) -> FindingEntry:
         waived=finding.waived,
         power_cycle=finding.power_cycle,
         when=finding.when,
-    )
-
-
-def _waiver(waiver: Waiver) -> WaiverEntry:
-    return WaiverEntry(code=waiver.code, reason=waiver.reason, until=waiver.until, state=waiver.state)
-
-
-def _inference(found: Inference) -> InferenceEntry:
-    return InferenceEntry(
-        sustained=found.sustained,
-        fps=found.fps,
-        where=found.where,
-        cores=found.cores,
-        clock_mhz=found.clock_mhz,
-        peak_tops=found.peak_tops,
-        tops=found.tops,
-        utilisation=found.utilisation,
-    )
-
-
-def _link(link: Link) -> LinkEntry:
-    return LinkEntry(
-        card=link.card,
-        speed=link.speed,
-        width=link.width,
-        allowed_speed=link.allowed_speed,
-        allowed_width=link.allowed_width,
     )

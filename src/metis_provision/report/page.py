@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from metis_provision.model.text import literal
-from metis_provision.model.verdict import Answer, Area, Standing, WaiverState
+from metis_provision.model.verdict import LINK_SPEEDS, Answer, Area, Standing, WaiverState
 from metis_provision.report.changes import changes
 from metis_provision.report.document import FindingEntry, HostEntry, LinkEntry, Report
 from metis_provision.report.rows import TROUBLE, level_words
@@ -21,8 +21,6 @@ from metis_provision.report.rows import TROUBLE, level_words
 NO_VERDICT = "no-verdict"
 _ORDER = (Standing.FAILED.value, NO_VERDICT, Standing.UNPROVEN.value, Standing.WARNED.value, Standing.GREEN.value)
 _ANSWER_ORDER = (Answer.FAIL, Answer.UNKNOWN, Answer.WARN)
-_GENERATIONS = (2.5, 5.0, 8.0, 16.0, 32.0, 64.0)
-"""GT/s by generation of PCI Express."""
 _MOST_LANES = 32
 """Of any link (PCI Express Base); a host that says more is not drawn at that length."""
 
@@ -197,7 +195,7 @@ def lanes(link: LinkEntry) -> list[tuple[int, int, int]]:
 
 
 def _generation(speed: float) -> int:
-    return sum(speed >= known for known in _GENERATIONS)
+    return sum(speed >= known for known in LINK_SPEEDS)
 
 
 @cache
