@@ -34,12 +34,14 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "metis_provision.checks"
-TESTS = ("tests/unit/checks",)
+TESTS = "tests/unit/checks"
 EQUIVALENT = ROOT / "docs" / "mutants.md"
 LEFT_OUT = {"__init__", "cli"}
 FLOOR = 0.9
 _LONGEST = 60
-"""Seconds of CPU time, four times what all tests take, after which a mutant that goes round in circles is noticed."""
+"""Seconds of CPU time, six times what all tests take, after which a mutant that goes round in circles is noticed."""
+_SWEEPS = ("test_briefs.py", "test_codes_are_proven.py", "test_tool_output.py")
+"""Go through whole tables of cases or made-up texts: most of the tests' time, and hardly ever the first to notice."""
 _IN_TABLES = ("test_check_codes.py::test_code", "test_golden_verdicts.py::test_recorded_host")
 
 _COMPARED: dict[type[ast.cmpop], type[ast.cmpop]] = {
@@ -66,7 +68,10 @@ _COUNTED: dict[type[ast.operator], type[ast.operator]] = {
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change of one module; ``name`` stays the same while the code around it moves."""
+    """One change of one module; ``name`` stays the same while the code around it moves.
+
+    Of changes that read alike in one function, the second says so, and so on.
+    """
 
     module: str
     function: str
@@ -83,13 +88,16 @@ class Mutant:
 def mutants(module: str, source: str) -> Iterator[Mutant]:
     """Every mutant of a module's source."""
     tree = ast.parse(source)
+    alike: Counter[tuple[str, str]] = Counter()
     for number, (node, function) in enumerate(_inside_functions(tree)):
         for what, change in _changes(node):
             changed = copy.deepcopy(tree)
             target = [found for found, _ in _inside_functions(changed)][number]
             change(target, changed)
             line = getattr(node, "lineno", 0)
-            yield Mutant(module, function, line, what, ast.unparse(ast.fix_missing_locations(changed)))
+            alike[function, what] += 1
+            which = f" ({alike[function, what]})" if alike[function, what] > 1 else ""
+            yield Mutant(module, function, line, what + which, ast.unparse(ast.fix_missing_locations(changed)))
 
 
 def _inside_functions(tree: ast.Module) -> list[tuple[ast.AST, str]]:
@@ -240,7 +248,14 @@ def _child(mutants: Sequence[Mutant], tests: Sequence[str]) -> int:
         sys.meta_path.insert(0, _Swapped(name, _file(mutant.module), mutant.source))
     done = _tables({mutant.module for mutant in mutants})
     left_out = [f"--deselect={path}" for path in done]
-    return int(pytest.main(["-x", "-q", "--no-header", "-p", "no:randomly", *left_out, *tests]))
+    # Nobody reads which part of an assertion did not hold, and rewriting assertions takes longer than most tests.
+    return int(pytest.main(["-x", "-q", "--no-header", "--assert=plain", "-p", "no:randomly", *left_out, *tests]))
+
+
+def _tests() -> list[str]:
+    """Every file of tests, the sweeps last."""
+    found = sorted((ROOT / TESTS).glob("test_*.py"), key=lambda path: (path.name in _SWEEPS, path.name))
+    return [str(path.relative_to(ROOT)) for path in found]
 
 
 def _tables(modules: Set[str]) -> tuple[str, ...]:
@@ -257,7 +272,7 @@ def _tables(modules: Set[str]) -> tuple[str, ...]:
         codes.test_code(case)
     for name in golden.RECORDED:
         golden.test_recorded_host(name)
-    return tuple(f"{TESTS[0]}/{test}[" for test in _IN_TABLES)
+    return tuple(f"{TESTS}/{test}[" for test in _IN_TABLES)
 
 
 def _unchanged(module: str) -> Mutant:
@@ -271,6 +286,7 @@ def _file(module: str) -> Path:
 
 def _warm_up() -> None:
     """Import everything that the tests need and no mutant is in."""
+    import hypothesis  # noqa: F401
     import pytest  # noqa: F401
     import yaml
 
@@ -282,7 +298,7 @@ def _warm_up() -> None:
     yaml.safe_load = functools.cache(yaml.safe_load)  # type: ignore[assignment]
     yaml.safe_load((ROOT / "src/metis_provision/catalog/checks.yml").read_text(encoding="utf-8"))
 
-    sys.path[:0] = [str(ROOT / "tests"), str(ROOT / TESTS[0])]
+    sys.path[:0] = [str(ROOT / "tests"), str(ROOT / TESTS)]
     loaded = [name for name in sys.modules if name.startswith(PACKAGE)]
     if loaded:
         raise SystemExit(f"mutants: {loaded[0]} is in memory already, so that no mutant would be looked at")
@@ -305,33 +321,42 @@ def main(arguments: list[str]) -> int:
     os.chdir(ROOT)
     _warm_up()
     modules = given.module or sorted(path.stem for path in _file("x").parent.glob("*.py") if path.stem not in LEFT_OUT)
-    made = [mutant for module in modules for mutant in mutants(module, _file(module).read_text(encoding="utf-8"))]
-    if not passes([_unchanged(module) for module in modules], TESTS):
+    made = {module: list(mutants(module, _file(module).read_text(encoding="utf-8"))) for module in modules}
+    tests = _tests()
+    if not passes([_unchanged(module) for module in modules], tests):
         print("mutants: the tests fail without any mutant: mend them first", file=sys.stderr)
         return 1
-    print(f"{len(made)} mutants of {len(modules)} modules", flush=True)
-    survivors = []
+    number = sum(map(len, made.values()))
+    print(f"{number} mutants of {len(modules)} modules", flush=True)
+    survivors, low = [], []
     with ThreadPoolExecutor(given.jobs) as pool:
-        for mutant, survived in zip(made, pool.map(lambda one: passes([one], TESTS), made), strict=True):
-            if survived:
-                survivors.append(mutant)
-                print(f"survived: {mutant.name} (line {mutant.line})", flush=True)
-    return _judge(made, survivors, explained())
-
-
-def _judge(made: Sequence[Mutant], survivors: Sequence[Mutant], known: Set[str]) -> int:
-    unexplained = [mutant for mutant in survivors if mutant.name not in known]
-    survived = Counter(mutant.module for mutant in survivors)
-    low = []
-    for module, number in Counter(mutant.module for mutant in made).items():
-        killed = number - survived[module]
-        print(f"{module}: {killed} of {number} killed ({killed / number:.1%})")
-        if killed < FLOOR * number:
-            low.append(module)
+        for module, those in made.items():
+            survived = [
+                mutant
+                for mutant, passed in zip(those, pool.map(_whether_it_survives(tests), those), strict=True)
+                if passed
+            ]
+            killed = len(those) - len(survived)
+            print(f"{module}: {killed} of {len(those)} killed ({killed / max(1, len(those)):.1%})", flush=True)
+            low += [module] if killed < FLOOR * len(those) else []
+            survivors += survived
+    unexplained = [mutant for mutant in survivors if mutant.name not in explained()]
     if low:
         print(f"below {FLOOR:.0%}: {', '.join(low)}")
-    print(f"{len(made) - len(survivors)} of {len(made)} killed; {len(unexplained)} survivors without a reason")
+    print(f"{number - len(survivors)} of {number} killed; {len(unexplained)} survivors without a reason")
     return 1 if unexplained or low else 0
+
+
+def _whether_it_survives(tests: Sequence[str]) -> Callable[[Mutant], bool]:
+    """Return what says of a mutant whether nobody notices it, and prints those as it finds them."""
+
+    def survives(mutant: Mutant) -> bool:
+        survived = passes([mutant], tests)
+        if survived:
+            print(f"survived: {mutant.name} (line {mutant.line})", flush=True)
+        return survived
+
+    return survives
 
 
 if __name__ == "__main__":

@@ -84,8 +84,8 @@ class Evidence:
     def other_kernels(self) -> tuple[Kernel, ...]:
         """Kernels on disk that neither run nor boot next."""
         self.need(Section.KERNELS)
-        following = self.survey.next_boot.release if self.survey.next_boot else None
-        return tuple(kernel for kernel in self.survey.kernels if not kernel.running and kernel.release != following)
+        following = self.survey.next_kernel
+        return tuple(kernel for kernel in self.survey.kernels if not kernel.running and kernel != following)
 
     @property
     def kernels_to_boot(self) -> tuple[Kernel, ...]:

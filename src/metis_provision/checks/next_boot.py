@@ -148,12 +148,10 @@ def about_next_kernel(evidence: Evidence, judge: Callable[[Evidence, Kernel], Ou
         yield skipped(why)
         return
     outcomes = [judge(evidence, kernel) for kernel in evidence.kernels_to_boot]
-    if evidence.survey.next_kernel is not None or not outcomes:
-        yield from outcomes or [skipped("no kernel is installed")]
-    elif all(outcome.answer in {Answer.PASS, Answer.SKIP} for outcome in outcomes):
+    troubled = [outcome.subject for outcome in outcomes if outcome.answer not in {Answer.PASS, Answer.SKIP}]
+    if evidence.survey.next_kernel is not None or not troubled:
         yield from outcomes
     else:
-        troubled = [o.subject for o in outcomes if o.answer not in {Answer.PASS, Answer.SKIP}]
         yield unknown(
             f"it is not in order for {', '.join(troubled)}, and which kernel boots next is not known",
             _NAME_IT,

@@ -440,6 +440,8 @@ def _driver() -> Iterator[Case]:
     yield Case("METIS-220", "does not compile", uncompiled, WARN, "none is installed, and it does not compile: a.c:1")
     following = evidence(kernels=(kernel(), kernel(OTHER_KERNEL)), next_boot=NextBoot(OTHER_KERNEL, "a link"))
     yield Case("METIS-220", "boots next", following, SKIP, "no other kernel")
+    not_looked = evidence(kernels=(kernel(), kernel(OTHER_KERNEL)), next_boot=None)
+    yield Case("METIS-220", "next not looked for", not_looked, PASS, OTHER_KERNEL)
     yield Case(
         "METIS-220", "older version", with_other(module_version="1.5.6"), WARN, "is version 1.5.6, 1.6.2 is asked"
     )
@@ -1542,7 +1544,8 @@ def test_no_case_for_a_code_that_does_not_exist():
 
 NEEDED = {
     Section.HOST: "METIS-010 METIS-020 METIS-021",
-    Section.KERNELS: "METIS-204 METIS-210 METIS-211 METIS-220",
+    Section.KERNELS: "METIS-204 METIS-210 METIS-211 METIS-220 METIS-230 METIS-231 METIS-232 METIS-233 METIS-234"
+    " METIS-235",
     Section.PCI: "METIS-101 METIS-102 METIS-103 METIS-104 METIS-105 METIS-110 METIS-120 METIS-202 METIS-301 METIS-302"
     " METIS-303 METIS-310 METIS-311 METIS-312 METIS-320",
     Section.DRIVER: "METIS-201 METIS-203 METIS-204",

@@ -58,8 +58,9 @@ def test_everything_that_decides_is_changed_once(mutants: ModuleType) -> None:
         "'x4' changed",
         "`return seen + 1` returns None",
         "`seen + 1` counted the other way",
-        "`1` plus 1",
+        "`1` plus 1 (2)",
     ]
+    assert len({mutant.name for mutant in made}) == len(made)
     assert len({mutant.source for mutant in made}) == len(made)
     assert all(mutant.function == "check" for mutant in made)
     for mutant in made:
@@ -67,6 +68,32 @@ def test_everything_that_decides_is_changed_once(mutants: ModuleType) -> None:
         assert "METIS-101" in mutant.source
         assert "Say something." in mutant.source
         assert "LIMIT = 3" in mutant.source
+
+
+def test_changes_that_read_alike_have_names_of_their_own(mutants: ModuleType) -> None:
+    source = "def one():\n    return 1, 1, 1\n\n\ndef two():\n    return 1\n"
+    assert [mutant.name for mutant in mutants.mutants("m", source) if "plus" in mutant.what] == [
+        "m.one: `1` plus 1",
+        "m.one: `1` plus 1 (2)",
+        "m.one: `1` plus 1 (3)",
+        "m.two: `1` plus 1",
+    ]
+
+
+def test_a_reason_holds_for_one_of_two_that_read_alike(
+    mutants: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    *_, last = mutants.mutants("one", SOURCE)
+    monkeypatch.setattr(mutants, "passes", lambda given, _: given[0].what == "nothing" or given[0].name == last.name)
+    mutants.EQUIVALENT.write_text("* **one.check: `1` plus 1**: nobody calls it without.\n")
+    assert mutants.main(["--module", "one"]) == 1
+    assert "survived: one.check: `1` plus 1 (2) (line 13)" in capsys.readouterr().out
+
+
+def test_every_file_of_tests_is_run_and_the_sweeps_last(mutants: ModuleType) -> None:
+    order = [Path(path).name for path in mutants._tests()]
+    assert sorted(order) == sorted(path.name for path in (mutants.ROOT / mutants.TESTS).glob("test_*.py"))
+    assert tuple(order[-len(mutants._SWEEPS) :]) == mutants._SWEEPS
 
 
 def run(mutants: ModuleType, monkeypatch: pytest.MonkeyPatch, surviving: int, baseline: bool = True) -> int:
