@@ -331,11 +331,8 @@ def main(arguments: list[str]) -> int:
     survivors, low = [], []
     with ThreadPoolExecutor(given.jobs) as pool:
         for module, those in made.items():
-            survived = [
-                mutant
-                for mutant, passed in zip(those, pool.map(_whether_it_survives(tests), those), strict=True)
-                if passed
-            ]
+            answers = pool.map(functools.partial(_survives, tests), those)
+            survived = [mutant for mutant, survives in zip(those, answers, strict=True) if survives]
             killed = len(those) - len(survived)
             print(f"{module}: {killed} of {len(those)} killed ({killed / max(1, len(those)):.1%})", flush=True)
             low += [module] if killed < FLOOR * len(those) else []
@@ -347,15 +344,10 @@ def main(arguments: list[str]) -> int:
     return 1 if unexplained or low else 0
 
 
-def _whether_it_survives(tests: Sequence[str]) -> Callable[[Mutant], bool]:
-    """Return what says of a mutant whether nobody notices it, and prints those as it finds them."""
-
-    def survives(mutant: Mutant) -> bool:
-        survived = passes([mutant], tests)
-        if survived:
-            print(f"survived: {mutant.name} (line {mutant.line})", flush=True)
-        return survived
-
+def _survives(tests: Sequence[str], mutant: Mutant) -> bool:
+    survives = passes([mutant], tests)
+    if survives:
+        print(f"survived: {mutant.name} (line {mutant.line})", flush=True)
     return survives
 
 
