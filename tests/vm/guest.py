@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from metis_provision.lab.card.control import CardControl
 from metis_provision.lab.inventory import host_data
 from metis_provision.lab.machine import Machine
 from metis_provision.lab.topology import FIRST_SLOT
+from metis_provision.lab.waiting import asked_until
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -110,11 +110,8 @@ def is_active(machine: Machine, unit: str) -> bool:
 
 def wait_for(condition: Callable[[], bool], what: str = "what was waited for") -> None:
     """Return once ``condition`` holds; the test fails if it does not come about."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"not seen within {WAIT_SECONDS:.0f} s: {what}")
-        time.sleep(0.5)
+    if not asked_until(condition, WAIT_SECONDS, 0.5):
+        pytest.fail(f"not seen within {WAIT_SECONDS:.0f} s: {what}")
 
 
 @contextmanager

@@ -73,6 +73,7 @@ def test_a_rule_that_wins_over_ours_is_named(clean: Machine) -> None:
     assert found["METIS-304"]["seen"] == f"{NODE} is root:axelera 0666 because of {RULES_DIR}/99-zz.rules."
 
 
+@pytest.mark.full
 def test_a_driver_of_older_hands_is_set_aside(clean: Machine) -> None:
     release = said(clean, "uname", "-r")
     copied = f"/lib/modules/{release}/extra/metis.ko"

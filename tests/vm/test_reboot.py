@@ -90,6 +90,7 @@ def test_where_none_is_needed_there_is_none(provisioned: Machine) -> None:
     assert provisioned.boot_id() == boot
 
 
+@pytest.mark.full
 def test_a_host_that_does_not_come_back_is_reported(provisioned: Machine) -> None:
     put(provisioned, SLOW_SSHD, "[Service]\nExecStartPre=/bin/sleep 60\nTimeoutStartSec=600\n")
     boot = force_the_need(provisioned)

@@ -11,7 +11,6 @@ import resource
 import secrets
 import shlex
 import subprocess
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from metis_provision.lab.requirements import (
     missing_tools,
 )
 from metis_provision.lab.ssh import SshTarget, free_port, make_key
+from metis_provision.lab.waiting import asked_until
 from metis_provision.model.errors import ExitCode, UserError
 
 OWNER_LABEL = "metis-provision.lab.owner"
@@ -44,6 +44,9 @@ CONTAINER_TOOLS = {
 """Programs of the container tier and the Debian packages they are in."""
 
 _OPENRC_IS_UP = '[ "$(cat /run/openrc/softlevel)" = default ] && [ ! -e /run/openrc/rc.starting ]'
+
+_SETTLED = ("running", "degraded", "maintenance")
+"""What systemctl is-system-running says once nothing more will come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,24 +157,19 @@ def _wait_for_init(container: Container) -> None:
     if container.init is Init.SYSTEMD:
         _wait_for_systemd(container)
         return
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if container.run("sh", "-c", _OPENRC_IS_UP, check=False).returncode == 0:
-            return
-        time.sleep(0.3)
+    if asked_until(lambda: container.run("sh", "-c", _OPENRC_IS_UP, check=False).returncode == 0, START_SECONDS, 0.3):
+        return
     raise UserError(f"OpenRC in the {container.release} container did not reach its default runlevel", ExitCode.FAILED)
 
 
 def _wait_for_systemd(container: Container) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    state = ""
-    while time.monotonic() < deadline:
+    def settled() -> str | None:
         state = container.run("systemctl", "is-system-running", check=False).stdout.strip()
-        if state == "running":
-            return
-        if state in ("degraded", "maintenance"):
-            break
-        time.sleep(0.3)
+        return state if state in _SETTLED else None
+
+    state = asked_until(settled, START_SECONDS, 0.3)
+    if state == "running":
+        return
     raise UserError(
         f"systemd in the {container.release} container is {state or 'not up'}: {_failed(container)}", ExitCode.FAILED
     )
@@ -226,11 +224,8 @@ def open_ssh(container: Container, directory: Path) -> SshTarget:
     container.run("mkdir", "-p", "/run/sshd")
     container.run("/usr/sbin/sshd", "-f", _SSHD_CONFIG)
     target = SshTarget(container.identity[:12], "127.0.0.1", port, "root", key, known_hosts)
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if target.greets():
-            return target
-        time.sleep(0.1)
+    if asked_until(target.greets, START_SECONDS, 0.1):
+        return target
     raise UserError(f"sshd in the {container.release} container does not answer on port {port}", ExitCode.FAILED)
 
 

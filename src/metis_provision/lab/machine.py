@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -23,6 +22,7 @@ from metis_provision.lab.qmp import Qmp
 from metis_provision.lab.ssh import SshTarget
 from metis_provision.lab.starting import last_lines, start_qemu
 from metis_provision.lab.topology import FIRST_SLOT, Topology
+from metis_provision.lab.waiting import asked_until
 from metis_provision.model.errors import ExitCode, UserError
 
 STATE_FILE = "machine.json"
@@ -177,16 +177,19 @@ class Machine(BaseModel):
 
         UserError with the console's last lines if a process ends or ``timeout`` seconds pass.
         """
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            if (ended := self.ended()) is not None:
-                raise UserError(self._did_not_come(ended.value), ExitCode.FAILED)
-            if self.ssh.greets():
-                answer = self.run(*_BOOT_ID, check=False)
-                if answer.returncode == 0 and answer.stdout.strip() != other_than:
-                    return answer.stdout.strip()
-            time.sleep(0.5)
-        raise UserError(self._did_not_come(f"no answer by ssh within {timeout:.0f} s"), ExitCode.FAILED)
+        boot = asked_until(lambda: self._boot_if_up(other_than), timeout, 0.5)
+        if boot is None:
+            raise UserError(self._did_not_come(f"no answer by ssh within {timeout:.0f} s"), ExitCode.FAILED)
+        return boot
+
+    def _boot_if_up(self, other_than: str | None) -> str | None:
+        if (ended := self.ended()) is not None:
+            raise UserError(self._did_not_come(ended.value), ExitCode.FAILED)
+        if not self.ssh.greets():
+            return None
+        answer = self.run(*_BOOT_ID, check=False)
+        boot = answer.stdout.strip()
+        return boot if answer.returncode == 0 and boot != other_than else None
 
     def _did_not_come(self, reason: str) -> str:
         logs = [self.console, self.directory / "qemu.log", *(self.card(slot).log for slot in self.topology.cards)]

@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from metis_provision.lab import machine as machines
@@ -23,6 +22,7 @@ from metis_provision.lab.qmp import Qmp
 from metis_provision.lab.raspberry import BOARDS, Firmware, read_config, tree_edits
 from metis_provision.lab.starting import qemu_command
 from metis_provision.lab.topology import Slot, Topology
+from metis_provision.lab.waiting import asked_until
 from metis_provision.model.errors import ExitCode, UserError
 
 GUEST_RESET = "guest-reset"
@@ -112,10 +112,9 @@ def _tool(command: list[str], environment: dict[str, str] | None = None) -> None
 
 
 def _wants_reboot(qemu: subprocess.Popen[bytes], events: Path) -> bool:
-    while not events.exists():
-        if qemu.poll() is not None:
-            raise UserError(f"QEMU ended with status {qemu.returncode}.", ExitCode.FAILED)
-        time.sleep(0.05)
+    asked_until(lambda: events.exists() or qemu.poll() is not None, None)
+    if not events.exists():
+        raise UserError(f"QEMU ended with status {qemu.returncode}.", ExitCode.FAILED)
     try:
         with Qmp(events, timeout=None) as monitor:
             reason = monitor.wait_event("SHUTDOWN")["data"]["reason"]

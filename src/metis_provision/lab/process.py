@@ -9,11 +9,11 @@ import os
 import select
 import signal
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from metis_provision.lab.waiting import asked_until
 from metis_provision.model.errors import ExitCode, UserError
 
 # The new process writes its own record before it becomes the program, so there is no moment at which it runs
@@ -134,11 +134,8 @@ def start_recorded(
             env={**os.environ, **(environment or {})},
             check=True,
         )
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if (process := read_record(record)) is not None:
-            return process
-        time.sleep(0.01)
+    if (process := asked_until(lambda: read_record(record), START_SECONDS, 0.01)) is not None:
+        return process
     raise UserError(f"{command[0]} did not start; its output is in {log}.", ExitCode.FAILED)
 
 

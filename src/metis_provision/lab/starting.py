@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from metis_provision.lab.process import START_SECONDS, start_recorded
 from metis_provision.lab.qemu import MachineShape, Toolbox, qemu_arguments, toolbox
 from metis_provision.lab.qmp import Qmp
 from metis_provision.lab.topology import Topology
+from metis_provision.lab.waiting import asked_until
 from metis_provision.model.errors import ExitCode, UserError
 
 if TYPE_CHECKING:
@@ -36,12 +36,10 @@ def _start_card(machine: Machine, card: CardFiles) -> None:
         *("--port-generation", str(slot.link.generation), "--port-lanes", str(slot.link.lanes)),
     ]
     process = start_recorded(command, card.record, card.log)
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.is_alive():
-        if card.control.exists():
-            CardControl(card.control).status()
-            return
-        time.sleep(0.05)
+    asked_until(lambda: card.control.exists() or not process.is_alive(), START_SECONDS)
+    if card.control.exists() and process.is_alive():
+        CardControl(card.control).status()
+        return
     said = " ".join(last_lines(card.log, 1)) or "no output"
     raise UserError(f"The virtual card in {card.slot} did not start: {said}", ExitCode.FAILED)
 
@@ -55,14 +53,18 @@ def start_qemu(machine: Machine) -> None:
         command = [sys.executable, "-m", "metis_provision.lab.power", machine.name]
     log = machine.directory / "qemu.log"
     process = start_recorded(command, machine.qemu_record, log, tools.environment)
-    deadline = time.monotonic() + machine.kind.platform.start_seconds
-    while process.is_alive() and time.monotonic() < deadline:
-        try:
-            with Qmp(machine.qmp):
-                return
-        except UserError:
-            time.sleep(0.05)
+    asked_until(lambda: _takes_commands(machine) or not process.is_alive(), machine.kind.platform.start_seconds)
+    if _takes_commands(machine):
+        return
     raise UserError(f"QEMU did not start: {' '.join(last_lines(log, 2)) or 'no output'}", ExitCode.FAILED)
+
+
+def _takes_commands(machine: Machine) -> bool:
+    try:
+        with Qmp(machine.qmp):
+            return True
+    except UserError:
+        return False
 
 
 def qemu_command(machine: Machine, tools: Toolbox, topology: Topology, boot: tuple[str, ...]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 from metis_provision.lab import machine as machines
@@ -16,6 +15,7 @@ from metis_provision.lab.places import names
 from metis_provision.lab.podman import podman
 from metis_provision.lab.process import run_in_namespaces
 from metis_provision.lab.topology import FIRST_SLOT
+from metis_provision.lab.waiting import asked_until
 from metis_provision.model.errors import ExitCode, UserError
 
 SCRIPT_SECONDS = 300.0
@@ -78,11 +78,8 @@ class FaultyMachine:
             return
         before = self._endpoints()
         self.machine.plug_card(self.slot)
-        deadline = time.monotonic() + CARD_SECONDS
-        while self._endpoints() == before:
-            if time.monotonic() > deadline:
-                raise UserError(f"{self.machine.name} did not notice its card in {self.slot}.", ExitCode.FAILED)
-            time.sleep(0.5)
+        if not asked_until(lambda: self._endpoints() != before, CARD_SECONDS, 0.5):
+            raise UserError(f"{self.machine.name} did not notice its card in {self.slot}.", ExitCode.FAILED)
         self.machine.run("udevadm", "settle")
 
     def _endpoints(self) -> int:

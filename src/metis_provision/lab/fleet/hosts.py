@@ -6,9 +6,8 @@ import logging
 import shutil
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -29,6 +28,7 @@ from metis_provision.lab.process import ProcessRecord, last_line, parse_record, 
 from metis_provision.lab.requirements import require
 from metis_provision.lab.ssh import SshTarget, make_key
 from metis_provision.lab.starting import last_lines
+from metis_provision.lab.waiting import asked_until
 from metis_provision.model.errors import ExitCode, UserError
 
 logger = logging.getLogger(__name__)
@@ -268,20 +268,11 @@ def _start_wire(fleet: Fleet) -> str:
     control = _wire_socket(fleet.directory)
     command = [sys.executable, "-m", "metis_provision.lab.fleet", "--control", str(control)]
     process = start_recorded(command, fleet.wire_record, log)
-    _until(lambda: control.exists() or not process.is_alive())
+    asked_until(lambda: control.exists() or not process.is_alive(), START_SECONDS)
     if not process.is_alive():
         said = " ".join(last_lines(log, 1)) or "no output"
         raise UserError(f"The fleet's wire did not start: {said}", ExitCode.FAILED)
     return str(fleet.wire.ask(Status())["network"])
-
-
-def _until(reached: Callable[[], bool], seconds: float = START_SECONDS) -> bool:
-    deadline = time.monotonic() + seconds
-    while not reached():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def _make_image(fleet: Fleet, archive: Path) -> Path:
@@ -357,7 +348,7 @@ def _namespaces_of(host: FleetHost) -> int:
             return Path(f"/proc/{process.pid}/ns/net").readlink() != own
         return False
 
-    if process is None or not _until(apart):
+    if process is None or not asked_until(apart, START_SECONDS):
         raise UserError(_did_not_come([host]), ExitCode.FAILED)
     return process.pid
 
@@ -369,7 +360,7 @@ def _wait_for_ssh(hosts: Sequence[FleetHost]) -> None:
         pending[:] = [host for host in pending if not host.ssh.greets()]
         return not pending or not all(host.is_alive() for host in pending)
 
-    if not _until(answered) or pending:
+    if not asked_until(answered, START_SECONDS) or pending:
         raise UserError(_did_not_come(pending), ExitCode.FAILED)
 
 

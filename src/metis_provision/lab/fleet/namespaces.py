@@ -11,6 +11,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from metis_provision.lab.process import ProcessRecord
+from metis_provision.lab.waiting import asked_until
 from metis_provision.model.errors import ExitCode, UserError
 
 END_SECONDS = 30.0
@@ -78,16 +79,20 @@ def kill_strays(directory: Path) -> None:
 
     Such an overlay is mounted in the namespaces of a fleet's hosts and nowhere else.
     """
-    deadline = time.monotonic() + END_SECONDS
-    while strays := list(_strays(directory)):
-        for pid in strays:
-            with suppress(ProcessLookupError), ExitStack() as stack:
-                handle = _open(stack, pid)
-                if _sees(pid, directory):
-                    signal.pidfd_send_signal(handle, signal.SIGKILL)
-        if time.monotonic() > deadline:
-            raise UserError(f"Processes of the fleet in {directory} did not end: {strays}.", ExitCode.FAILED)
-        time.sleep(0.05)
+    if not asked_until(lambda: not _killed(directory), END_SECONDS):
+        left = list(_strays(directory))
+        raise UserError(f"Processes of the fleet in {directory} did not end: {left}.", ExitCode.FAILED)
+
+
+def _killed(directory: Path) -> list[int]:
+    """Send SIGKILL to all strays there are; return them."""
+    strays = list(_strays(directory))
+    for pid in strays:
+        with suppress(ProcessLookupError), ExitStack() as stack:
+            handle = _open(stack, pid)
+            if _sees(pid, directory):
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+    return strays
 
 
 def _strays(directory: Path) -> Iterator[int]:
