@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Rooms whose tests start hundreds of shells and commands: for make test, so that make check takes about a minute.
 MANY_PROCESSES := fleet survey tools
 
-.PHONY: setup demo test test-full check docs golden lock mutants clean
+.PHONY: setup demo test test-full check docs golden picture lock mutants clean
 
 setup:
 	@tools/setup "$(PYTHON)"
@@ -36,6 +36,9 @@ golden: .venv/ready
 	@$(BIN)/python tools/golden.py
 	@$(BIN)/python tests/unit/survey/test_fixtures.py
 	@$(BIN)/python tests/unit/checks/test_golden_verdicts.py
+
+picture: .venv/ready
+	@$(BIN)/python tools/picture.py
 
 mutants: .venv/ready
 	@$(BIN)/python tools/mutants.py
