@@ -16,8 +16,9 @@ from metis_provision.lab.card.control import CardControl
 from metis_provision.lab.image import PACKAGES
 from metis_provision.lab.inventory import lab_hosts
 from metis_provision.lab.lifecycle import Wish, down, up
-from metis_provision.lab.machine import Condition, Machine, load, names
+from metis_provision.lab.machine import Condition, Machine, load
 from metis_provision.lab.paths import state_dir
+from metis_provision.lab.places import names
 from metis_provision.lab.process import ProcessRecord, read_record
 from metis_provision.lab.qemu import Acceleration, Toolbox, accelerator_works, toolbox
 from metis_provision.lab.topology import Layout, lay_out

@@ -20,7 +20,7 @@ from metis_provision.lab.containers import (
 )
 from metis_provision.lab.fleet.hosts import refuse_fleet_host
 from metis_provision.lab.paths import state_dir
-from metis_provision.lab.places import check_name, empty, held, load_state, names, save_state
+from metis_provision.lab.places import check_name, empty, held, load_state, save_state
 from metis_provision.lab.podman import podman
 from metis_provision.lab.requirements import require
 from metis_provision.lab.ssh import SshTarget
@@ -126,12 +126,7 @@ def has_container(name: str) -> bool:
 
 def load_container(name: str) -> ContainerHost:
     """Return the container of that name; UserError if there is none or its state is damaged."""
-    path = state_dir() / name / STATE_FILE
-    try:
-        return load_state(path, ContainerHost.model_validate_json)
-    except FileNotFoundError as error:
-        known = ", ".join(filter(has_container, names())) or "none"
-        raise UserError(f"There is no container {name} (there are: {known}).") from error
+    return load_state("container", name, STATE_FILE, ContainerHost.model_validate_json)
 
 
 def _save(host: ContainerHost) -> ContainerHost:

@@ -14,7 +14,7 @@ from metis_provision.controller.locking import is_locked
 from metis_provision.lab.paths import state_dir
 from metis_provision.lab.payload import Payload
 from metis_provision.lab.pcie import card_device, card_id
-from metis_provision.lab.places import load_state, names, save_state
+from metis_provision.lab.places import load_state, save_state
 from metis_provision.lab.platforms import Kind
 from metis_provision.lab.process import ProcessRecord, read_record
 from metis_provision.lab.qemu import NETWORK, Acceleration
@@ -245,13 +245,7 @@ def save(machine: Machine) -> Machine:
 
 def load(name: str) -> Machine:
     """Return the machine of that name; UserError if there is none or its state is damaged."""
-    try:
-        return load_state(state_dir() / name / STATE_FILE, _read)
-    except FileNotFoundError as error:
-        known = ", ".join(names()) or "none"
-        raise UserError(
-            f"There is no machine {name} (there are: {known}): metis-provision lab up --name {name}"
-        ) from error
+    return load_state("machine", name, STATE_FILE, _read)
 
 
 def _read(text: str) -> Machine:

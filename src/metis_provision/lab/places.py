@@ -56,14 +56,17 @@ def save_state(path: Path, state: State) -> State:
     return state
 
 
-def load_state(path: Path, read: Callable[[str], State]) -> State:
-    """Return what ``read`` makes of a host's state file.
+def load_state(kind: str, name: str, file: str, read: Callable[[str], State]) -> State:
+    """Return what ``read`` makes of the state ``file`` of the machine, container or fleet (``kind``) of that name.
 
-    FileNotFoundError if there is none, UserError if ``read`` raises ValueError.
+    UserError if there is none or ``read`` raises ValueError.
     """
-    text = path.read_text()
+    path = state_dir() / name / file
     try:
-        return read(text)
+        return read(path.read_text())
+    except FileNotFoundError as error:
+        known = ", ".join(other for other in names() if (state_dir() / other / file).exists()) or "none"
+        raise UserError(f"There is no {kind} {name} (there are: {known}): metis-provision lab list.") from error
     except ValueError as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         raise UserError(

@@ -413,12 +413,7 @@ def fleet_of(name: str) -> Fleet | None:
 
 def load_fleet(name: str) -> Fleet:
     """Return the fleet of that name; UserError if there is none or its state is damaged."""
-    path = state_dir() / name / STATE_FILE
-    try:
-        return load_state(path, Fleet.model_validate_json)
-    except FileNotFoundError as error:
-        known = ", ".join(filter(has_fleet, names())) or "none"
-        raise UserError(f"There is no fleet {name} (there are: {known}).") from error
+    return load_state("fleet", name, STATE_FILE, Fleet.model_validate_json)
 
 
 def _save(fleet: Fleet) -> Fleet:
