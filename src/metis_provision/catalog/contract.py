@@ -214,6 +214,7 @@ class Tools(_Entry):
 
     axdevice: Tool
     axrunmodel: Tool
+    axlogdevice: Tool
 
 
 class Area(_Sourced):

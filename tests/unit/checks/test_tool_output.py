@@ -7,11 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metis_provision.catalog.contract import contract
+from metis_provision.model.survey import Temperatures
 from metis_provision.survey.tools import (
     AnswerCheck,
     Device,
     parse_devices,
     parse_self_test,
+    parse_temperatures,
     says_busy,
     trouble,
 )
@@ -90,6 +92,9 @@ def test_the_contracts_examples_are_understood():
         output = parse_self_test([line.example])
         assert bool(output.fps) == line.name.endswith("-fps")
         assert says_busy([line.example]) == (line.name == "busy")
+    for line in contract().tools.axlogdevice.lines:
+        told = parse_temperatures("after", line.example)
+        assert told == (Temperatures("after", 35, (34, 34, 35, 34)) if line.name == "temperatures" else None)
 
 
 @pytest.mark.parametrize(

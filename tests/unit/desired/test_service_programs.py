@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import shutil
 import stat
 import subprocess
@@ -195,6 +196,49 @@ def test_the_board_alone_is_asked_where_the_log_has_no_temperatures(target: Targ
     target.stub("axcmd", "echo '0: temp_sensor0@48 = 50.25'")
     values = pairs(target.run("/usr/bin/axelera-stats-logger").stdout)
     assert (values["board_c"], values["core_c"]) == ("50.25", "unknown")
+
+
+@pytest.mark.parametrize("limit", ["timeout", "busybox timeout"])
+def test_the_logger_of_temperatures_is_stopped_at_its_first_whole_line(target: Target, limit: str) -> None:
+    target.node(target.card())
+    tools(target)
+    # The logger does not end by itself and is let go on for an hour: only being stopped ends it.
+    logger_is_given(target, f"/usr/bin/{limit} 3600")
+    lines = ("booting", "core_temps=[]", "core_temps=[35,34", TEMPS)
+    target.stub(
+        "axlogdevice", f"echo $$ >{target.root}/logger; printf '%s\\n' {shlex.join(lines)}; exec /bin/sleep 1800"
+    )
+    done = target.run("/usr/bin/axelera-stats-logger")
+    values = pairs(done.stdout)
+    assert (values["board_c"], values["core_c"], done.stderr) == ("35", "34,34,35,36", "")
+    assert (target.root / "allowed").read_text() == "5\n"
+    assert is_over((target.root / "logger").read_text().strip())
+
+
+def test_a_logger_of_temperatures_that_tells_none_is_cut_off(target: Target) -> None:
+    target.node(target.card())
+    tools(target)
+    logger_is_given(target, "/usr/bin/timeout 1")
+    target.stub("axlogdevice", f"echo $$ >{target.root}/logger; echo 'core_temps=[35,34'; exec /bin/sleep 1800")
+    target.stub("axcmd", "echo '0: temp_sensor0@48 = 50.25'")
+    values = pairs(target.run("/usr/bin/axelera-stats-logger").stdout)
+    assert (values["board_c"], values["core_c"]) == ("50.25", "unknown")
+    assert is_over((target.root / "logger").read_text().strip())
+
+
+def logger_is_given(target: Target, limit: str) -> None:
+    """Have ``timeout`` note the seconds it should give axlogdevice, and give it those of ``limit``."""
+    unasked = 'exec /usr/bin/timeout "$@"'
+    note = f'seconds=$1; shift; echo "$seconds" >>{target.root}/allowed; exec {limit} "$@"'
+    target.stub("timeout", f'[ "$2" = axlogdevice ] || {unasked}\n{note}')
+
+
+def is_over(process: str) -> bool:
+    """Whether a process has ended, even if nobody has asked yet what became of it."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 def test_a_busy_card_is_not_asked_and_its_holder_is_named(target: Target) -> None:

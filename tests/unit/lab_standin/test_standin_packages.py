@@ -113,7 +113,7 @@ def test_the_package_is_named_like_the_vendors(deb):
 
 def test_the_package_holds_tools_and_model(installed):
     found = {"/" + os.fspath(path.relative_to(installed)) for path in installed.rglob("*") if path.is_file()}
-    assert found == {"/usr/bin/axdevice", "/usr/bin/axrunmodel", MODEL_PATH}
+    assert found == {"/usr/bin/axdevice", "/usr/bin/axrunmodel", "/usr/bin/axlogdevice", MODEL_PATH}
     model = json.loads((installed / MODEL_PATH.lstrip("/")).read_text())
     assert model["operations_per_inference"] == 2 * model["rows"] * model["cols"]
 
@@ -145,7 +145,7 @@ def test_the_tools_compile_without_a_warning(tmp_path):
             assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("tool", ["axdevice", "axrunmodel"])
+@pytest.mark.parametrize("tool", ["axdevice", "axrunmodel", "axlogdevice"])
 def test_version_and_help(host, tool):
     done = host(tool, "--version")
     assert (done.returncode, done.stdout) == (0, f"{tool} 1.8.0 (stand-in)\n")
@@ -154,7 +154,7 @@ def test_version_and_help(host, tool):
     assert "Stand-in" in done.stdout
 
 
-@pytest.mark.parametrize("command", [("axdevice",), ("axrunmodel", "MODEL")])
+@pytest.mark.parametrize("command", [("axdevice",), ("axrunmodel", "MODEL"), ("axlogdevice", "--slog")])
 @pytest.mark.parametrize(
     ("lsmod", "lspci", "line"),
     [
@@ -198,6 +198,9 @@ def test_a_driver_without_a_device(host):
         ("axrunmodel", "a.json", "-d", ","),
         ("axrunmodel", "a.json", "--seconds", "0"),
         ("axrunmodel", "a.json", "--aipu-cores", "5"),
+        ("axlogdevice",),
+        ("axlogdevice", "--slog", "surplus"),
+        *(("axlogdevice", "--slog", "--slog-level", wrong) for wrong in ("inf", "inf:", "loud:collector", "")),
     ],
 )
 def test_what_the_tools_do_not_take(host, command):

@@ -53,7 +53,13 @@ _VERSION_HEADER = """\
 
 #endif
 """
-_TOOLS = {"axdevice": ("axdevice.c", "standin.c"), "axrunmodel": ("axrunmodel.c", "standin.c", "model.c")}
+_TOOLS = {
+    "axdevice": ("axdevice.c", "standin.c"),
+    "axrunmodel": ("axrunmodel.c", "standin.c", "model.c"),
+    "axlogdevice": ("axlogdevice.c", "standin.c"),
+}
+COMMON_TOOLS = ("axdevice", "axrunmodel")
+"""What the runtime brings whichever way it comes; its package has the others too."""
 _MODEL = "standin-mvm.json"
 MODEL_PATH = f"/usr/share/axelera/models/{_MODEL}"
 """Where the runtime package puts its model."""
@@ -70,8 +76,9 @@ Replaces: axelera-runtime
 Section: misc
 Priority: optional
 Description: stand-in for the Axelera runtime, for virtual cards only
- axdevice and axrunmodel of the metis-provision lab. They ask the lab's virtual
- card through the lab's stand-in driver and are no replacement for the vendor's.
+ axdevice, axrunmodel and axlogdevice of the metis-provision lab. They ask the
+ lab's virtual card through the lab's stand-in driver and are no replacement for
+ the vendor's.
 """
 
 
@@ -129,7 +136,7 @@ def runtime_deb(out_dir: Path, version: str = RUNTIME_VERSION, platform: Platfor
     with tempfile.TemporaryDirectory(prefix="standin-") as scratch:
         root = Path(scratch) / "root"
         binaries = root / "usr/bin"
-        build_tools(binaries, version, platform)
+        build_tools(binaries, version, platform, tuple(_TOOLS))
         model_file((root / MODEL_PATH.lstrip("/")).parent, version)
         control = root / "DEBIAN/control"
         control.parent.mkdir()
@@ -139,15 +146,20 @@ def runtime_deb(out_dir: Path, version: str = RUNTIME_VERSION, platform: Platfor
     return path
 
 
-def build_tools(directory: Path, version: str = RUNTIME_VERSION, platform: Platform = PC) -> tuple[Path, ...]:
-    """Build axdevice and axrunmodel into ``directory``; static, so that they run wherever they are carried."""
+def build_tools(
+    directory: Path,
+    version: str = RUNTIME_VERSION,
+    platform: Platform = PC,
+    tools: tuple[str, ...] = COMMON_TOOLS,
+) -> tuple[Path, ...]:
+    """Build ``tools`` into ``directory``; static, so that they run wherever they are carried."""
     _check_version(version)
     compiler = _tool(platform.compiler, platform.compiler_package)
     directory.mkdir(parents=True, exist_ok=True)
     with _sources() as sources:
-        for tool, names in _TOOLS.items():
-            _compile(compiler, sources, names, directory / tool, version)
-    return tuple(directory / tool for tool in _TOOLS)
+        for tool in tools:
+            _compile(compiler, sources, _TOOLS[tool], directory / tool, version)
+    return tuple(directory / tool for tool in tools)
 
 
 def model_file(directory: Path, version: str = RUNTIME_VERSION) -> Path:

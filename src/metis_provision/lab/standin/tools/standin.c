@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Finding, opening and asking cards, for both tools. */
+/* Finding, opening and asking cards, for every tool. */
 #include "standin.h"
 
 #include <ctype.h>

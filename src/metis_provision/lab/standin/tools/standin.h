@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What the stand-ins for axdevice and axrunmodel share: finding cards, opening them, asking them. */
+/* What the stand-ins of the tools share: finding cards, opening them, asking them. */
 #ifndef STANDIN_H
 #define STANDIN_H
 

@@ -160,6 +160,24 @@ ask() { # seconds, command...: what it prints, cut off after a while; nothing if
 	timeout "$ask_seconds" "$@" 2>&1 </dev/null
 }
 
+ask_until() { # seconds, expression of sed, command...: what the first line with it has in its group, which ends the command
+	until_seconds=$1
+	until_wanted=$2
+	shift 2
+	command -v "$1" >/dev/null 2>&1 || return 127
+	{
+		# The shell becomes timeout, which passes on what ends it to the command and to what that has started.
+		sh -c 'echo "$$" && exec timeout "$@"' sh "$until_seconds" "$@" 2>&1 </dev/null | {
+			read -r until_process
+			until_found=$(sed -n "/$until_wanted/{s/.*$until_wanted.*/\\1/p;q;}")
+			if [ -n "$until_found" ]; then
+				printf '%s\n' "$until_found"
+				kill "$until_process"
+			fi
+		}
+	} 2>/dev/null
+}
+
 alias_of() { # BDF: ALIAS is the node's name with colons, as the runtime prints it
 	alias_rest=${1#*:}
 	alias_slot=${alias_rest#*:}
@@ -178,16 +196,13 @@ ask_clock() { # index, BDF: CLOCK in MHz, MVM in percent, CARD_FIRMWARE, and STA
 }
 
 ask_temperatures() { # index: BOARD_TEMP and CORE_TEMPS in degrees Celsius
-	# It tells of the first card only, and prints for as long as it is let.
+	# It tells of the first card only, and may hold it and print for as long as it is let.
 	if [ "$(list_nodes | wc -l)" -eq 1 ]; then
-		ask_temps=$(ask 5 axlogdevice --slog-level inf:collector --slog |
-			sed -n 's/.*core_temps=\[\([0-9.,-]*\)\].*/\1/p' | tail -n 1)
-		case $ask_temps in
-		*,*)
+		ask_temps=$(ask_until 5 'core_temps=\[\([0-9.-]*,[0-9.,-]*\)\]' axlogdevice --slog-level inf:collector --slog)
+		if [ -n "$ask_temps" ]; then
 			BOARD_TEMP=${ask_temps%%,*}
 			CORE_TEMPS=${ask_temps#*,}
-			;;
-		esac
+		fi
 	fi
 	[ -n "$BOARD_TEMP" ] ||
 		BOARD_TEMP=$(ask 10 axcmd --board-temp | sed -n "s/^ *$1: .* = \([0-9.-]*\) *$/\1/p" | head -n 1)
