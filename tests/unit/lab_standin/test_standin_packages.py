@@ -10,8 +10,13 @@ from importlib.resources import files
 import pytest
 
 from metis_provision.lab.standin import source
-from metis_provision.lab.standin.source import MODEL_PATH, driver_tarball, runtime_deb
+from metis_provision.lab.standin.source import INFERENCE_PATH, MODEL_PATH, driver_tarball, runtime_deb
 from metis_provision.model.errors import ExitCode, UserError
+
+TOOLS = {
+    **{name: f"/usr/bin/{name}" for name in ("axdevice", "axrunmodel", "axlogdevice")},
+    "inference.py": INFERENCE_PATH,
+}
 
 
 def digest(path):
@@ -40,7 +45,7 @@ def host(tmp_path, installed):
         for name, text in (("lsmod", lsmod), ("lspci", lspci)):
             (commands / name).write_text(f"#!/bin/sh\nprintf '{text}'\n")
             (commands / name).chmod(0o755)
-        tool = installed / "usr/bin" / command[0]
+        tool = installed / TOOLS[command[0]].lstrip("/")
         environment = {"PATH": f"{commands}:/usr/bin:/bin"}
         return subprocess.run([tool, *command[1:]], env=environment, capture_output=True, text=True, check=False)
 
@@ -113,7 +118,8 @@ def test_the_package_is_named_like_the_vendors(deb):
 
 def test_the_package_holds_tools_and_model(installed):
     found = {"/" + os.fspath(path.relative_to(installed)) for path in installed.rglob("*") if path.is_file()}
-    assert found == {"/usr/bin/axdevice", "/usr/bin/axrunmodel", "/usr/bin/axlogdevice", MODEL_PATH}
+    assert found == {*TOOLS.values(), MODEL_PATH}
+    assert all(os.access(installed / tool.lstrip("/"), os.X_OK) for tool in TOOLS.values())
     model = json.loads((installed / MODEL_PATH.lstrip("/")).read_text())
     assert model["operations_per_inference"] == 2 * model["rows"] * model["cols"]
 
@@ -145,7 +151,7 @@ def test_the_tools_compile_without_a_warning(tmp_path):
             assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("tool", ["axdevice", "axrunmodel", "axlogdevice"])
+@pytest.mark.parametrize("tool", TOOLS)
 def test_version_and_help(host, tool):
     done = host(tool, "--version")
     assert (done.returncode, done.stdout) == (0, f"{tool} 1.8.0 (stand-in)\n")
@@ -154,7 +160,15 @@ def test_version_and_help(host, tool):
     assert "Stand-in" in done.stdout
 
 
-@pytest.mark.parametrize("command", [("axdevice",), ("axrunmodel", "MODEL"), ("axlogdevice", "--slog")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("axdevice",),
+        ("axrunmodel", "MODEL"),
+        ("axlogdevice", "--slog"),
+        ("inference.py", "MODEL", "MODEL", "--no-display"),
+    ],
+)
 @pytest.mark.parametrize(
     ("lsmod", "lspci", "line"),
     [
@@ -198,6 +212,9 @@ def test_a_driver_without_a_device(host):
         ("axrunmodel", "a.json", "-d", ","),
         ("axrunmodel", "a.json", "--seconds", "0"),
         ("axrunmodel", "a.json", "--aipu-cores", "5"),
+        ("inference.py", "standin-mvm", "--no-display"),
+        ("inference.py", "standin-mvm", "frames"),
+        ("inference.py", "standin-mvm", "frames", "--no-display", "--frames", "0"),
         ("axlogdevice",),
         ("axlogdevice", "--slog", "surplus"),
         *(("axlogdevice", "--slog", "--slog-level", wrong) for wrong in ("inf", "inf:", "loud:collector", "")),
@@ -208,6 +225,22 @@ def test_what_the_tools_do_not_take(host, command):
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr
+
+
+@pytest.mark.parametrize(
+    ("network", "source", "complaint"),
+    [
+        ("yolov8n-coco", "MODEL", "inference.py: /usr/share/axelera/models/yolov8n-coco.json cannot be read: No such"),
+        ("MODEL", "/nowhere/frames.raw", "inference.py: /nowhere/frames.raw cannot be read: No such file"),
+        ("MODEL", "/dev/null", "inference.py: /dev/null has no frames"),
+    ],
+)
+def test_networks_and_frames_that_are_not_there(host, installed, network, source, complaint):
+    model = str(installed / MODEL_PATH.lstrip("/"))
+    words = [model if word == "MODEL" else word for word in (network, source)]
+    done = host("inference.py", *words, "--no-display")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert complaint in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def driver():
 
 @pytest.fixture(scope="module")
 def tools():
-    return source(TOOLS, "axdevice.c", "axrunmodel.c", "axlogdevice.c", "standin.c")
+    return source(TOOLS, "axdevice.c", "axrunmodel.c", "axlogdevice.c", "inference.c", "standin.c", "work.c")
 
 
 def filled(text):
@@ -33,7 +33,7 @@ def filled(text):
     text = re.sub(r'"\s*PRIu(32|64)\s*"', "u", text)
     text = re.sub(r"%0?(\d*)([udx]|llu)", lambda found: "1".zfill(int(found[1] or 1)), text)
     text = re.sub(r"%\.1f", "1.5", text)
-    return text.replace("%s", "x").replace("%%", "%").replace("\\n", "")
+    return re.sub(r"%-?\d*s", "x", text).replace("%%", "%").replace("\\n", "")
 
 
 def literals(text):
@@ -151,21 +151,26 @@ def test_log_lines_are_the_contracts(driver, name):
         ("axrunmodel", "timeout"),
         ("axlogdevice", "temperatures"),
         ("axlogdevice", "no-driver"),
+        ("inference", "stats-head"),
+        ("inference", "end-to-end"),
+        ("inference", "device-fps"),
+        ("inference", "system-fps"),
     ],
 )
 def test_tool_output_is_the_contracts(tools, tool, name):
     line = getattr(contract().tools, tool).line(name)
-    # A node's name, a board's and a path are put in by %s.
+    # A node's name, a board's, a path and a number with commas are put in by %s.
     examples = [
         text.replace("Device 1: x 1GiB x", "Device 1: metis-0:1:0 1GiB m2")
         .replace("Device 1: x board_type", "Device 1: metis-0:1:0 board_type")
         .replace("Device 1: x is held", "Device 1: /dev/metis-0-1-0 is held")
+        .replace("measurement x", "measurement 1,275.3")
         for text in literals(tools)
     ]
     assert [text for text in examples if line.regex.fullmatch(text)]
 
 
-@pytest.mark.parametrize("tool", ["axdevice", "axrunmodel", "axlogdevice"])
+@pytest.mark.parametrize("tool", ["axdevice", "axrunmodel", "axlogdevice", "inference"])
 def test_the_tools_ask_what_the_real_ones_ask(tools, tool):
     for command in getattr(contract().tools, tool).needs:
         assert re.search(rf'output_has\("{command} ', tools)
@@ -175,7 +180,7 @@ def test_the_tools_ask_what_the_real_ones_ask(tools, tool):
 def test_everything_says_that_it_is_a_stand_in():
     assert "STAND-IN" in source(DRIVER, "metis_main.c")
     assert "Stand-in" in source(DRIVER, "README.md")
-    for tool in ("axdevice.c", "axrunmodel.c", "axlogdevice.c"):
+    for tool in ("axdevice.c", "axrunmodel.c", "axlogdevice.c", "inference.c"):
         assert "STAND-IN" in source(TOOLS, tool)
 
 

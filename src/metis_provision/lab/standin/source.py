@@ -55,14 +55,18 @@ _VERSION_HEADER = """\
 """
 _TOOLS = {
     "axdevice": ("axdevice.c", "standin.c"),
-    "axrunmodel": ("axrunmodel.c", "standin.c", "model.c"),
+    "axrunmodel": ("axrunmodel.c", "standin.c", "model.c", "work.c"),
     "axlogdevice": ("axlogdevice.c", "standin.c"),
+    "inference.py": ("inference.c", "standin.c", "model.c", "work.c"),
 }
 COMMON_TOOLS = ("axdevice", "axrunmodel")
-"""What the runtime brings whichever way it comes; its package has the others too."""
+"""What the runtime brings whichever way it comes."""
+_PACKAGED_TOOLS = (*COMMON_TOOLS, "axlogdevice")
 _MODEL = "standin-mvm.json"
 MODEL_PATH = f"/usr/share/axelera/models/{_MODEL}"
 """Where the runtime package puts its model."""
+INFERENCE_PATH = "/opt/axelera/sdk/inference.py"
+"""Where it puts what the vendor's SDK has, which is no part of the vendor's package."""
 
 _CONTROL = """\
 Package: axelera-runtime-{version}
@@ -76,9 +80,9 @@ Replaces: axelera-runtime
 Section: misc
 Priority: optional
 Description: stand-in for the Axelera runtime, for virtual cards only
- axdevice, axrunmodel and axlogdevice of the metis-provision lab. They ask the
- lab's virtual card through the lab's stand-in driver and are no replacement for
- the vendor's.
+ axdevice, axrunmodel and axlogdevice of the metis-provision lab, and the
+ inference.py of an SDK. They ask the lab's virtual card through the lab's
+ stand-in driver and are no replacement for the vendor's.
 """
 
 
@@ -136,12 +140,14 @@ def runtime_deb(out_dir: Path, version: str = RUNTIME_VERSION, platform: Platfor
     with tempfile.TemporaryDirectory(prefix="standin-") as scratch:
         root = Path(scratch) / "root"
         binaries = root / "usr/bin"
-        build_tools(binaries, version, platform, tuple(_TOOLS))
+        inference = root / INFERENCE_PATH.lstrip("/")
+        build_tools(binaries, version, platform, _PACKAGED_TOOLS)
+        build_tools(inference.parent, version, platform, (inference.name,))
         model_file((root / MODEL_PATH.lstrip("/")).parent, version)
         control = root / "DEBIAN/control"
         control.parent.mkdir()
         control.write_text(_CONTROL.format(version=version, architecture=architecture), encoding="utf-8")
-        _settle(root, executable=set(binaries.iterdir()))
+        _settle(root, executable={*binaries.iterdir(), inference})
         _run([packer, "--root-owner-group", "-Zgzip", "--build", str(root), str(path)], Path(scratch))
     return path
 

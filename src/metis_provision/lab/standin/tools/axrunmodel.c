@@ -8,19 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "model.h"
 #include "standin.h"
+#include "work.h"
 
 #define DEFAULT_SECONDS 2
 #define LONGEST_RUN 86400
-
-/* Where in the data part of the host buffer things stand: the largest model fits in front of each. */
-#define WEIGHTS_AT 0
-#define VECTOR_AT (METIS_MAX_DIMENSION * METIS_MAX_DIMENSION)
-#define ANSWER_AT (VECTOR_AT + METIS_MAX_DIMENSION)
 
 enum { OPTION_VERSION = 256, OPTION_HELP, OPTION_SECONDS, OPTION_CORES };
 
@@ -43,9 +36,7 @@ struct wishes {
 
 /* A run over all chosen cards; times in nanoseconds. */
 struct run {
-	struct model model;
-	int8_t *weights;
-	uint32_t cores;
+	struct work work;
 	uint64_t inferences;
 	uint64_t bytes;
 	uint64_t on_card;
@@ -60,58 +51,9 @@ static int usage(FILE *to, int code)
 	return code;
 }
 
-static uint64_t now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (uint64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-}
-
-static bool transfer_failed(int index, const char *what)
-{
-	fprintf(stderr, "Device %d: %s the card's buffer failed: %m\n", index, what);
-	return false;
-}
-
-static bool load_weights(struct run *run, int index, int fd)
-{
-	uint32_t size = run->model.rows * run->model.cols;
-	struct metis_request request = {
-		.opcode = METIS_OP_LOAD_WEIGHTS,
-		.rows = run->model.rows,
-		.cols = run->model.cols,
-		.input = WEIGHTS_AT,
-	};
-
-	if (pwrite(fd, run->weights, size, WEIGHTS_AT) != (ssize_t)size)
-		return transfer_failed(index, "writing to");
-	return run_job(index, fd, &request);
-}
-
-static bool multiply(struct run *run, int index, int fd, const int8_t *vector, uint8_t *answer)
-{
-	ssize_t size = run->model.rows * sizeof(int32_t);
-	struct metis_request request = {
-		.opcode = METIS_OP_MULTIPLY,
-		.rows = run->model.rows,
-		.cols = run->model.cols,
-		.cores = run->cores,
-		.input = VECTOR_AT,
-		.output = ANSWER_AT,
-	};
-
-	if (pwrite(fd, vector, run->model.cols, VECTOR_AT) != (ssize_t)run->model.cols)
-		return transfer_failed(index, "writing to");
-	if (!run_job(index, fd, &request))
-		return false;
-	run->on_card += request.card_ns;
-	return pread(fd, answer, size, ANSWER_AT) == size || transfer_failed(index, "reading from");
-}
-
 static bool compare(struct run *run, int index, const uint8_t *expected, const uint8_t *got)
 {
-	uint32_t size = run->model.rows * sizeof(int32_t);
+	uint32_t size = run->work.model.rows * sizeof(int32_t);
 	uint32_t byte;
 
 	for (byte = 0; byte < size; byte++) {
@@ -133,24 +75,19 @@ static bool infer(struct run *run, int index, int fd)
 	uint8_t expected[ANSWER_SIZE], got[ANSWER_SIZE];
 	uint64_t started;
 
-	fill(vector, run->model.cols, run->model.seed + 1 + (uint32_t)run->inferences);
+	fill(vector, run->work.model.cols, run->work.model.seed + 1 + (uint32_t)run->inferences);
 	started = now();
-	if (!multiply(run, index, fd, vector, got))
+	if (!multiply(&run->work, index, fd, vector, got, &run->on_card))
 		return false;
 	run->on_host += now() - started;
-	if (!run->inferences && run->model.golden_size)
-		memcpy(expected, run->model.golden, run->model.golden_size);
+	if (!run->inferences && run->work.model.golden_size)
+		memcpy(expected, run->work.model.golden, run->work.model.golden_size);
 	else
-		expect(&run->model, run->weights, vector, expected);
+		expect(&run->work.model, run->work.weights, vector, expected);
 	if (!compare(run, index, expected, got))
 		return false;
 	run->inferences++;
 	return true;
-}
-
-static double per_second(uint64_t count, uint64_t nanoseconds)
-{
-	return nanoseconds ? count * 1e9 / nanoseconds : 0;
 }
 
 static void report(const struct run *run, uint64_t wall)
@@ -160,7 +97,7 @@ static void report(const struct run *run, uint64_t wall)
 	printf("Device throughput: %.1f FPS\n", per_second(run->inferences, run->on_card));
 	printf("Host throughput: %.1f FPS\n", per_second(run->inferences, run->on_host));
 	printf("System throughput: %.1f FPS\n", system);
-	printf("Operations: %.1f MOPS\n", system * run->model.operations / 1e6);
+	printf("Operations: %.1f MOPS\n", system * run->work.model.operations / 1e6);
 	printf("Answer check: ok (%" PRIu64 " inferences, %" PRIu64 " bytes compared)\n", run->inferences, run->bytes);
 }
 
@@ -198,7 +135,7 @@ static bool open_chosen(const struct wishes *wishes, struct run *run, int fds[MA
 		if (wishes->any_chosen && !wishes->chosen[index])
 			continue;
 		fds[index] = open_device(index, &devices[index]);
-		if (fds[index] < 0 || !load_weights(run, index, fds[index]))
+		if (fds[index] < 0 || !load_weights(&run->work, index, fds[index]))
 			return false;
 	}
 	return true;
@@ -272,17 +209,10 @@ int main(int argc, char **argv)
 
 	if (code >= 0)
 		return code;
-	if (!read_model(wishes.model, STANDIN_VERSION, &run.model))
+	if (!prepare_work(wishes.model, STANDIN_VERSION, wishes.cores, &run.work))
 		return EXIT_USAGE;
 	if (!host_is_ready())
 		return EXIT_FAULT;
-	run.cores = wishes.cores;
-	run.weights = malloc(run.model.rows * run.model.cols);
-	if (!run.weights) {
-		perror("axrunmodel");
-		return EXIT_FAULT;
-	}
-	fill(run.weights, run.model.rows * run.model.cols, run.model.seed);
 	if (!open_chosen(&wishes, &run, fds, &count) || !run_all(&run, fds, count, wishes.seconds))
 		return EXIT_FAULT;
 	return EXIT_FINE;

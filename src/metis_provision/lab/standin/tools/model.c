@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Model files, the numbers that follow from a seed, and the product worked out on the host. */
+#define _GNU_SOURCE /* program_invocation_short_name: more than one tool reads models */
 #include "model.h"
 
 #include <ctype.h>
@@ -26,15 +27,15 @@ static bool number_in(const char *path, const char *text, const char *key, uint6
 		place += strspn(place, " \t\r\n");
 	}
 	if (!place || *place != ':') {
-		fprintf(stderr, "axrunmodel: %s has no \"%s\"\n", path, key);
+		fprintf(stderr, "%s: %s has no \"%s\"\n", program_invocation_short_name, path, key);
 		return false;
 	}
 	place += 1 + strspn(place + 1, " \t\r\n");
 	errno = 0;
 	*value = strtoull(place, &end, 10);
 	if (!isdigit((unsigned char)*place) || errno || !strchr(",} \t\r\n", *end) || *value < low || *value > high) {
-		fprintf(stderr, "axrunmodel: %s: \"%s\" must be a number from %llu to %llu\n", path, key,
-			(unsigned long long)low, (unsigned long long)high);
+		fprintf(stderr, "%s: %s: \"%s\" must be a number from %llu to %llu\n",
+			program_invocation_short_name, path, key, (unsigned long long)low, (unsigned long long)high);
 		return false;
 	}
 	return true;
@@ -65,8 +66,8 @@ static bool is_for(const char *path, const char *text, const char *release)
 
 	if (!actual || (length == strlen(release) && !strncmp(actual, release, length)))
 		return true;
-	fprintf(stderr, "axrunmodel: %s: Version mismatch! Actual=\"%.*s\" Expected=\"%s\"\n", path,
-		(int)(length < LONGEST_RELEASE ? length : LONGEST_RELEASE), actual, release);
+	fprintf(stderr, "%s: %s: Version mismatch! Actual=\"%.*s\" Expected=\"%s\"\n",
+		program_invocation_short_name, path, (int)(length < LONGEST_RELEASE ? length : LONGEST_RELEASE), actual, release);
 	return false;
 }
 
@@ -88,8 +89,8 @@ static bool read_golden(const char *path, const char *text, struct model *model)
 	model->golden_size = byte;
 	if (2 * byte == length && byte == model->rows * sizeof(int32_t))
 		return true;
-	fprintf(stderr, "axrunmodel: %s: \"golden\" must be %zu hexadecimal digits\n", path,
-		2 * model->rows * sizeof(int32_t));
+	fprintf(stderr, "%s: %s: \"golden\" must be %zu hexadecimal digits\n",
+		program_invocation_short_name, path, 2 * model->rows * sizeof(int32_t));
 	return false;
 }
 
@@ -99,13 +100,14 @@ static bool slurp(const char *path, char text[LARGEST_FILE + 1])
 	size_t length;
 
 	if (!file) {
-		fprintf(stderr, "axrunmodel: %s cannot be read: %s\n", path, strerror(errno));
+		fprintf(stderr, "%s: %s cannot be read: %s\n", program_invocation_short_name, path, strerror(errno));
 		return false;
 	}
 	length = fread(text, 1, LARGEST_FILE + 1, file);
 	fclose(file);
 	if (length > LARGEST_FILE) {
-		fprintf(stderr, "axrunmodel: %s is no model file: longer than %d bytes\n", path, LARGEST_FILE);
+		fprintf(stderr, "%s: %s is no model file: longer than %d bytes\n", program_invocation_short_name, path,
+			LARGEST_FILE);
 		return false;
 	}
 	text[length] = '\0';

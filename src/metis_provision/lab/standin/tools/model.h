@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The model axrunmodel runs: its file, its numbers, and the answer it must give. */
+/* The model that a tool runs: its file, its numbers, and the answer it must give. */
 #ifndef MODEL_H
 #define MODEL_H
 
