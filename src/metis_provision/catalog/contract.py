@@ -215,6 +215,7 @@ class Tools(_Entry):
     axdevice: Tool
     axrunmodel: Tool
     axlogdevice: Tool
+    axcmd: Tool
     inference: Tool
 
 

@@ -92,10 +92,12 @@ def model_path(settings: Settings) -> str | None:
 
 
 def inference_command(settings: Settings) -> tuple[str, ...]:
-    """The command of the self-test in place of ``axrunmodel``; empty where that is not asked for."""
+    """The command of the self-test in place of ``axrunmodel``, where the runtime is; empty if that is not asked for."""
     if settings.inference is None:
         return ()
-    words = (settings.inference, settings.inference_model or "", settings.inference_source or "")
+    words: tuple[str, ...] = (settings.inference, settings.inference_model or "", settings.inference_source or "")
+    if settings.runtime is RuntimeSource.CONTAINER:
+        words = (IN_CONTAINER, *words)
     return (*words, "--no-display", "--frames", str(settings.inference_frames), "--show-stats")
 
 

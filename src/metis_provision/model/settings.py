@@ -339,8 +339,8 @@ class Settings(BaseModel):
     )
     inference: AbsolutePath | None = Field(
         None,
-        description="inference.py on the host, which the self-test runs in place of axrunmodel; needs "
-        "metis_inference_model and metis_inference_source.",
+        description="inference.py on the host, or in the image where metis_runtime is container, which the self-test "
+        "runs in place of axrunmodel; needs metis_inference_model and metis_inference_source.",
     )
     inference_model: str | None = Field(None, min_length=1, description="Name of the network that inference.py runs.")
     inference_source: str | None = Field(None, min_length=1, description="What inference.py takes its frames from.")

@@ -1753,7 +1753,8 @@ count_interrupts() { # before or after: how many of its interrupts each bound ca
 
 see_temperatures() { # before or after the work: the card's own words, once its firmware is loaded
     list_nodes
-    if any_held; then return 0; fi
+    # Without a timeout nothing would end a logger that tells nothing.
+    if [ "$TIMEOUT" = none ] || any_held; then return 0; fi
     if has axlogdevice && [ "$NODES" = "${NODES%%"$NL"*}$NL" ]; then
         # It tells of the first card only, and goes on for as long as it is let.
         see_line=$(limit 5 axlogdevice --slog-level inf:collector --slog 2>/dev/null | grep -m 1 'core_temps=')

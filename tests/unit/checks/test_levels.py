@@ -12,7 +12,7 @@ from metis_provision.checks.levels import seconds_allowed, sections_of, without_
 from metis_provision.desired.state import survey_request
 from metis_provision.model.settings import settings_mistakes
 from metis_provision.model.survey import CommandResult, Section
-from metis_provision.model.verdict import Answer, Inference, Level, Standing
+from metis_provision.model.verdict import Answer, Inference, Level, Standing, Verdict
 
 
 @pytest.mark.parametrize(
@@ -106,6 +106,22 @@ def test_inference_is_asked_for_with_its_statistics():
     assert verdict.standing is Standing.GREEN
     absent = evaluate("host", evidence(asked=asked, self_test=CommandResult(" ".join(command), 127)))
     assert absent.standing is Standing.UNPROVEN
+    assert "/opt/sdk/inference.py is not on this host" in seen(absent, "METIS-501")
+
+
+def test_inference_runs_where_the_runtime_is():
+    image = {"runtime": "container", "runtime_version": "1.8.0", "runtime_image": f"voyager@sha256:{'a' * 64}"}
+    asked = settings(**INFERENCE, **image, self_test_model=None)
+    command = survey_request(asked).inference
+    assert command[:2] == ("/usr/lib/metis-provision/in-container", "/opt/sdk/inference.py")
+    absent = evaluate("host", evidence(asked=asked, self_test=CommandResult(" ".join(command), 127)))
+    assert "/opt/sdk/inference.py is not in the runtime's image" in seen(absent, "METIS-501")
+
+
+def seen(verdict: Verdict, code: str) -> str:
+    """What was seen by the one finding of a check."""
+    (found,) = [finding for finding in verdict.findings if finding.code == code]
+    return found.seen
 
 
 @pytest.mark.parametrize("missing", list(INFERENCE))

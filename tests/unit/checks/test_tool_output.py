@@ -94,6 +94,8 @@ def test_the_contracts_examples_are_understood():
         assert says_busy([line.example]) == (line.name == "busy")
     for line in contract().tools.inference.lines:
         assert bool(parse_self_test([line.example]).fps) == (line.name != "stats-head")
+    (board,) = contract().tools.axcmd.lines
+    assert parse_temperatures("after", board.example) == Temperatures("after", 50.25)
     for line in contract().tools.axlogdevice.lines:
         told = parse_temperatures("after", line.example)
         assert told == (Temperatures("after", 35, (34, 34, 35, 34)) if line.name == "temperatures" else None)

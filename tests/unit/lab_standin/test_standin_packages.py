@@ -14,7 +14,7 @@ from metis_provision.lab.standin.source import INFERENCE_PATH, MODEL_PATH, drive
 from metis_provision.model.errors import ExitCode, UserError
 
 TOOLS = {
-    **{name: f"/usr/bin/{name}" for name in ("axdevice", "axrunmodel", "axlogdevice")},
+    **{name: f"/usr/bin/{name}" for name in ("axdevice", "axrunmodel", "axlogdevice", "axcmd")},
     "inference.py": INFERENCE_PATH,
 }
 
@@ -166,6 +166,7 @@ def test_version_and_help(host, tool):
         ("axdevice",),
         ("axrunmodel", "MODEL"),
         ("axlogdevice", "--slog"),
+        ("axcmd", "--board-temp"),
         ("inference.py", "MODEL", "MODEL", "--no-display"),
     ],
 )
@@ -215,6 +216,8 @@ def test_a_driver_without_a_device(host):
         ("inference.py", "standin-mvm", "--no-display"),
         ("inference.py", "standin-mvm", "frames"),
         ("inference.py", "standin-mvm", "frames", "--no-display", "--frames", "0"),
+        ("axcmd",),
+        ("axcmd", "--board-temp", "surplus"),
         ("axlogdevice",),
         ("axlogdevice", "--slog", "surplus"),
         *(("axlogdevice", "--slog", "--slog-level", wrong) for wrong in ("inf", "inf:", "loud:collector", "")),

@@ -25,14 +25,14 @@ def driver():
 
 @pytest.fixture(scope="module")
 def tools():
-    return source(TOOLS, "axdevice.c", "axrunmodel.c", "axlogdevice.c", "inference.c", "standin.c", "work.c")
+    return source(TOOLS, "axdevice.c", "axrunmodel.c", "axlogdevice.c", "axcmd.c", "inference.c", "standin.c", "work.c")
 
 
 def filled(text):
     """A C format string with 1 for every number and x for every string, escapes undone."""
     text = re.sub(r'"\s*PRIu(32|64)\s*"', "u", text)
     text = re.sub(r"%0?(\d*)([udx]|llu)", lambda found: "1".zfill(int(found[1] or 1)), text)
-    text = re.sub(r"%\.1f", "1.5", text)
+    text = re.sub(r"%\.([12])f", lambda found: "1.5" + "0" * (int(found[1]) - 1), text)
     return re.sub(r"%-?\d*s", "x", text).replace("%%", "%").replace("\\n", "")
 
 
@@ -151,6 +151,7 @@ def test_log_lines_are_the_contracts(driver, name):
         ("axrunmodel", "timeout"),
         ("axlogdevice", "temperatures"),
         ("axlogdevice", "no-driver"),
+        ("axcmd", "board-temperature"),
         ("inference", "stats-head"),
         ("inference", "end-to-end"),
         ("inference", "device-fps"),
@@ -170,7 +171,7 @@ def test_tool_output_is_the_contracts(tools, tool, name):
     assert [text for text in examples if line.regex.fullmatch(text)]
 
 
-@pytest.mark.parametrize("tool", ["axdevice", "axrunmodel", "axlogdevice", "inference"])
+@pytest.mark.parametrize("tool", ["axdevice", "axrunmodel", "axlogdevice", "axcmd", "inference"])
 def test_the_tools_ask_what_the_real_ones_ask(tools, tool):
     for command in getattr(contract().tools, tool).needs:
         assert re.search(rf'output_has\("{command} ', tools)
@@ -180,7 +181,7 @@ def test_the_tools_ask_what_the_real_ones_ask(tools, tool):
 def test_everything_says_that_it_is_a_stand_in():
     assert "STAND-IN" in source(DRIVER, "metis_main.c")
     assert "Stand-in" in source(DRIVER, "README.md")
-    for tool in ("axdevice.c", "axrunmodel.c", "axlogdevice.c", "inference.c"):
+    for tool in ("axdevice.c", "axrunmodel.c", "axlogdevice.c", "axcmd.c", "inference.c"):
         assert "STAND-IN" in source(TOOLS, tool)
 
 

@@ -355,6 +355,13 @@ def test_the_card_tells_its_temperature_after_the_inference(carded: HostTree, to
     assert carded.survey("self-test", self_test_model="/m.json").temperatures == (read,)
 
 
+def test_a_logger_that_nothing_could_end_is_not_started(carded: HostTree):
+    carded.without("timeout")
+    carded.stub("axlogdevice", f": >'{carded.root}/ran'; echo 'core_temps=[35,34,34,35,36]'")
+    assert carded.survey("self-test").temperatures == ()
+    assert not (carded.root / "ran").exists()
+
+
 def test_the_load_is_watched(carded: HostTree):
     card = carded.root / "sys/bus/pci/devices/0000:01:00.0"
     port = carded.root / "sys/bus/pci/devices/0000:00:01.0"

@@ -57,11 +57,12 @@ _TOOLS = {
     "axdevice": ("axdevice.c", "standin.c"),
     "axrunmodel": ("axrunmodel.c", "standin.c", "model.c", "work.c"),
     "axlogdevice": ("axlogdevice.c", "standin.c"),
+    "axcmd": ("axcmd.c", "standin.c"),
     "inference.py": ("inference.c", "standin.c", "model.c", "work.c"),
 }
 COMMON_TOOLS = ("axdevice", "axrunmodel")
 """What the runtime brings whichever way it comes."""
-_PACKAGED_TOOLS = (*COMMON_TOOLS, "axlogdevice")
+_PACKAGED_TOOLS = (*COMMON_TOOLS, "axlogdevice", "axcmd")
 _MODEL = "standin-mvm.json"
 MODEL_PATH = f"/usr/share/axelera/models/{_MODEL}"
 """Where the runtime package puts its model."""
@@ -80,7 +81,7 @@ Replaces: axelera-runtime
 Section: misc
 Priority: optional
 Description: stand-in for the Axelera runtime, for virtual cards only
- axdevice, axrunmodel and axlogdevice of the metis-provision lab, and the
+ axdevice, axrunmodel, axlogdevice and axcmd of the metis-provision lab, and the
  inference.py of an SDK. They ask the lab's virtual card through the lab's
  stand-in driver and are no replacement for the vendor's.
 """

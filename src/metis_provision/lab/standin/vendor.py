@@ -22,14 +22,21 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from metis_provision.lab.apt import read_apt_setup
 from metis_provision.lab.bootstrap import bootstrap, mmdebstrap_command
 from metis_provision.lab.cache import DAY, obtain
 from metis_provision.lab.image import RELEASE
 from metis_provision.lab.process import last_line
-from metis_provision.lab.standin.source import RUNTIME_VERSION, TIMESTAMP, build_tools, model_file, runtime_deb
+from metis_provision.lab.standin.source import (
+    INFERENCE_PATH,
+    RUNTIME_VERSION,
+    TIMESTAMP,
+    build_tools,
+    model_file,
+    runtime_deb,
+)
 from metis_provision.model.errors import ExitCode, UserError
 
 SUITE = "standin"
@@ -165,7 +172,7 @@ def requirements(directory: Path, *wheels: Path) -> Path:
 
 
 def image_archive(directory: Path, version: str = RUNTIME_VERSION) -> ImageArchive:
-    """Write an image with both tools, kmod and pciutils into ``directory``; needs mmdebstrap and podman."""
+    """Write an image with tools, inference.py, kmod and pciutils into ``directory``; needs mmdebstrap and podman."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"axelera-runtime-{version}.tar"
     path.unlink(missing_ok=True)
@@ -173,6 +180,7 @@ def image_archive(directory: Path, version: str = RUNTIME_VERSION) -> ImageArchi
         root = Path(scratch) / "root"
         shutil.copytree(_image_root(), root, symlinks=True, ignore=_devices)
         build_tools(root / "usr/bin", version)
+        build_tools(root / PurePath(INFERENCE_PATH).parent.relative_to("/"), version, tools=("inference.py",))
         model_file(root / "usr/share/axelera/models", version)
         packed = Path(scratch) / "root.tar"
         _run(["tar", "--create", "--numeric-owner", "--file", str(packed), "--directory", str(root), "."])
