@@ -1,4 +1,4 @@
-"""The programs of the services, run for real under dash and busybox on made-up trees of /sys, /proc and /dev."""
+"""The programs of the services, run for real under dash, bash and busybox on made-up trees of /sys, /proc and /dev."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from metis_provision.desired.services import files
 from metis_provision.model.settings import Settings
 from metis_provision.model.survey import Host, Survey
 
-SHELLS = {"dash": ["dash"], "busybox": ["busybox", "sh"]}
+SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "sh"]}
 BDF = "0000:01:00.0"
 PORT = "0000:00:01.0"
 SETTINGS = Settings(driver="none", rescan=True, clock_mhz=600, mvm_limit=80, throttle="85:5:40", runtime_overlays=["x"])
