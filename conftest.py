@@ -1,4 +1,4 @@
-"""What every run of pytest tells at its end: how many minutes went into which module."""
+"""What holds for every run of pytest: the minutes of each module told at its end, and nothing left if it is killed."""
 
 from __future__ import annotations
 
@@ -7,10 +7,20 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 
+from metis_provision.lab.guard import guarded
+from metis_provision.lab.process import ProcessRecord
+
 LONG_SECONDS = 30.0
 """A module that takes less is one of the others: there are hundreds of them, and nothing to be gained in any."""
 OUTCOMES = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
 """pytest's own categories, in the order they are told; a set-up or tear-down that went well is in none of them."""
+
+
+@pytest.fixture(scope="session")
+def guard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessRecord]:
+    """Sees that processes, mounts and hosts of the lab are cleared away if this run is killed."""
+    with guarded(tmp_path_factory.getbasetemp()) as process:
+        yield process
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

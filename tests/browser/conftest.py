@@ -14,6 +14,7 @@ import pytest
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
+from metis_provision.lab.process import ProcessRecord
 from metis_provision.lab.requirements import missing_browser_requirements
 
 # A page that cannot be shown is to fail the test, not to be waited for; Chromium's own calls home are switched off.
@@ -81,7 +82,7 @@ def start_chromium() -> Iterator[Chrome]:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Chrome]:
+def chromium(guard: ProcessRecord) -> Iterator[Chrome]:
     """One browser for the session; skips where there is none, and fails there in CI."""
     if missing := missing_browser_requirements():
         reason = "; ".join(missing)

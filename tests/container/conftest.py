@@ -8,6 +8,12 @@ from collections.abc import Iterator
 import pytest
 
 from metis_provision.lab.containers import Container, Release, missing_container_requirements, start_container
+from metis_provision.lab.process import ProcessRecord
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_is_left_by_a_kill(guard: ProcessRecord) -> None:
+    """Every test of this tier makes something that would stay."""
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from guest import deploy
 
 from metis_provision.lab.lifecycle import Wish, down, up
 from metis_provision.lab.machine import Machine
+from metis_provision.lab.process import ProcessRecord
 from metis_provision.lab.requirements import missing_requirements
 
 # These look at the machine as `lab up` leaves it; all others take it provisioned and leave it so.
@@ -31,7 +32,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def lab(guard: ProcessRecord, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A state directory for this run; skips where the lab cannot run, and fails there in CI."""
     if missing := missing_requirements():
         reason = "; ".join(missing)

@@ -9,7 +9,8 @@ import os
 import select
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,8 @@ exec "$@"
 """
 START_SECONDS = 10.0
 TERM_SECONDS = 5.0
+END_SECONDS = 30.0
+"""Patience with processes that were killed; a busy machine takes its time to clear a hundred of them away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,18 @@ class ProcessRecord:
         """Return the record as one line, without its end."""
         return f"{self.pid} {self.start_ticks} {self.boot_id}"
 
+    def wait(self) -> None:
+        """Return once the process has ended, however long that takes."""
+        try:
+            handle = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return
+        try:
+            if self.is_alive():
+                _ended(handle, None)
+        finally:
+            os.close(handle)
+
     def terminate(self) -> None:
         """End the process: SIGTERM first, SIGKILL if it takes longer than ``TERM_SECONDS``."""
         try:
@@ -71,10 +86,10 @@ class ProcessRecord:
             os.close(handle)
 
 
-def _ended(handle: int, seconds: float) -> bool:
+def _ended(handle: int, seconds: float | None) -> bool:
     poll = select.poll()
     poll.register(handle, select.POLLIN)
-    return bool(poll.poll(seconds * 1000))
+    return bool(poll.poll(None if seconds is None else seconds * 1000))
 
 
 def _stat_fields(pid: int) -> list[str]:
@@ -137,6 +152,32 @@ def start_recorded(
     if (process := asked_until(lambda: read_record(record), START_SECONDS, 0.01)) is not None:
         return process
     raise UserError(f"{command[0]} did not start; its output is in {log}.", ExitCode.FAILED)
+
+
+def kill_while_found(find: Callable[[], Iterable[int]], is_one: Callable[[int], bool], what: str) -> None:
+    """Kill the processes that ``find`` returns until it returns none; UserError if that takes too long.
+
+    ``is_one`` looks again once the number is tied to one process; ``what`` they are goes into the message.
+    """
+
+    def killed() -> list[int]:
+        found = list(find())
+        for pid in found:
+            with suppress(ProcessLookupError):
+                _kill(pid, is_one)
+        return found
+
+    if not asked_until(lambda: not killed(), END_SECONDS):
+        raise UserError(f"Processes of {what} did not end: {list(find())}.", ExitCode.FAILED)
+
+
+def _kill(pid: int, is_one: Callable[[int], bool]) -> None:
+    handle = os.pidfd_open(pid)
+    try:
+        if is_one(pid):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+    finally:
+        os.close(handle)
 
 
 def run_in_namespaces(pid: int, name: str, script: str) -> None:

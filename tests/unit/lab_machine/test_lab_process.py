@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from metis_provision.lab.process import ProcessRecord, read_record, start_recorded
+from metis_provision.lab.process import ProcessRecord, kill_while_found, read_record, start_recorded
 from metis_provision.model.errors import UserError
 
 
@@ -37,6 +37,22 @@ def test_another_process_with_the_same_number_is_left_alone(sleeper, change):
     assert not stranger.is_alive()
     stranger.terminate()
     assert sleeper.is_alive()
+
+
+def test_waiting_for_a_stranger_or_for_one_that_has_ended_is_over_at_once(sleeper):
+    dataclasses.replace(sleeper, start_ticks=1).wait()
+    sleeper.terminate()
+    sleeper.wait()
+
+
+def test_only_what_is_still_the_one_is_killed(sleeper, monkeypatch):
+    monkeypatch.setattr("metis_provision.lab.process.END_SECONDS", 0.1)
+    found = [sleeper.pid]
+    with pytest.raises(UserError, match=rf"Processes of the box did not end: \[{sleeper.pid}\]\."):
+        kill_while_found(lambda: found, lambda pid: False, "the box")
+    assert sleeper.is_alive()
+    kill_while_found(lambda: found if sleeper.is_alive() else [], lambda pid: pid == sleeper.pid, "the box")
+    assert not sleeper.is_alive()
 
 
 def test_a_process_that_ignores_sigterm_is_killed(tmp_path, monkeypatch):

@@ -10,12 +10,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from metis_provision.lab.process import ProcessRecord
-from metis_provision.lab.waiting import asked_until
+from metis_provision.lab.process import END_SECONDS, ProcessRecord, kill_while_found
 from metis_provision.model.errors import ExitCode, UserError
-
-END_SECONDS = 30.0
-"""Patience with processes that were killed; a busy machine takes its time to clear a hundred of them away."""
 
 
 def kill_hosts(records: Iterable[ProcessRecord]) -> None:
@@ -79,20 +75,7 @@ def kill_strays(directory: Path) -> None:
 
     Such an overlay is mounted in the namespaces of a fleet's hosts and nowhere else.
     """
-    if not asked_until(lambda: not _killed(directory), END_SECONDS):
-        left = list(_strays(directory))
-        raise UserError(f"Processes of the fleet in {directory} did not end: {left}.", ExitCode.FAILED)
-
-
-def _killed(directory: Path) -> list[int]:
-    """Send SIGKILL to all strays there are; return them."""
-    strays = list(_strays(directory))
-    for pid in strays:
-        with suppress(ProcessLookupError), ExitStack() as stack:
-            handle = _open(stack, pid)
-            if _sees(pid, directory):
-                signal.pidfd_send_signal(handle, signal.SIGKILL)
-    return strays
+    kill_while_found(lambda: _strays(directory), lambda pid: _sees(pid, directory), f"the fleet in {directory}")
 
 
 def _strays(directory: Path) -> Iterator[int]:
