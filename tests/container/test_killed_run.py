@@ -7,14 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fleet_box import ROOT, Box, addresses, gone, namespaces
+from fleet_box import Box, addresses, gone, namespaces
 
+from killed_run import ended, members, run_of, wait_for
 from metis_provision.lab.containers import OWNER_LABEL
 from metis_provision.lab.fleet.requirements import missing_fleet_requirements
 from metis_provision.lab.guard import RUN
@@ -23,54 +22,13 @@ from metis_provision.lab.process import ProcessRecord, read_record
 pytestmark = pytest.mark.container
 
 
-@contextmanager
-def run_of(directory: Path, test: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a test of this tier as somebody would by hand, in a process group of its own."""
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "", f"--basetemp={directory}", f"tests/container/{test}"]
-    with subprocess.Popen(
-        command, cwd=ROOT, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as run:
-        try:
-            yield run
-        finally:
-            run.kill()
-
-
-def wait_for(reached: Callable[[], object], run: subprocess.Popen[str]) -> None:
-    while not reached():
-        assert run.poll() is None, run.communicate()
-        time.sleep(0.05)
-
-
-def ended(directory: Path) -> str:
-    """Wait until a run's guard has done what it does and return what it said."""
-    guard = read_record(directory / "guard.pid")
-    assert guard is not None
-    guard.wait()
-    return (directory / "guard.log").read_text()
-
-
-def members(directory: Path) -> list[str]:
-    """The processes that name a run's directory in their command, environment or mounts."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        for file in ("cmdline", "environ", "mountinfo"):
-            try:
-                text = (process / file).read_bytes().decode(errors="replace")
-            except OSError:
-                continue
-            if str(directory) in text and process.name != str(os.getpid()):
-                found.append(f"{process.name}: {text[:200]}")
-    return found
-
-
 @pytest.mark.parametrize("kill", [os.kill, pytest.param(os.killpg, marks=pytest.mark.full)])
 def test_a_run_that_is_bringing_a_fleet_up(tmp_path_factory: pytest.TempPathFactory, kill: Callable[..., None]) -> None:
     if missing := missing_fleet_requirements(5):
         pytest.skip("; ".join(missing))
     directory = tmp_path_factory.mktemp("killed") / "run"
     box = Box(directory / "box0")
-    with run_of(directory, "test_lab_fleet.py::test_a_cut_is_silent_and_heals") as run:
+    with run_of(directory, "tests/container/test_lab_fleet.py::test_a_cut_is_silent_and_heals") as run:
         wait_for(lambda: len(box.keepers()) > 2, run)
         gateway = box.address("rack-1").rpartition(".")[0] + ".254"
         kept = namespaces(box.keepers()) - namespaces([os.getpid()])
@@ -90,7 +48,7 @@ def test_a_run_in_the_middle_of_an_apply(tmp_path_factory: pytest.TempPathFactor
     directory = tmp_path_factory.mktemp("killed") / "run"
     box = Box(directory / "box0")
     reached = box.directory / "hosts/rack-3/changes/root/reached"
-    with run_of(directory, "test_lab_fleet.py::test_one_host_is_cut_off_in_the_middle_of_a_run") as run:
+    with run_of(directory, "tests/container/test_lab_fleet.py::test_one_host_is_cut_off_in_the_middle_of_a_run") as run:
         wait_for(reached.exists, run)
         kept = namespaces(box.keepers())
         run.kill()
@@ -113,7 +71,7 @@ def containers_of(run: subprocess.Popen[str]) -> list[str]:
 
 def test_a_run_that_has_a_container(containers: None, tmp_path_factory: pytest.TempPathFactory) -> None:
     directory = tmp_path_factory.mktemp("killed") / "run"
-    with run_of(directory, "test_lab_containers.py::test_services_can_be_managed") as run:
+    with run_of(directory, "tests/container/test_lab_containers.py::test_services_can_be_managed") as run:
         wait_for(lambda: containers_of(run), run)
         os.killpg(run.pid, signal.SIGKILL)
     assert ended(directory) == "cleared\n"
