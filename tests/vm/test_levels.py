@@ -7,12 +7,21 @@ from typing import Any
 import pytest
 from guest import fault, reported, said
 
+from metis_provision.lab.card.control import CardControl
 from metis_provision.lab.machine import Machine
+from metis_provision.lab.standin.source import INFERENCE_PATH, MODEL_PATH
 
 pytestmark = [pytest.mark.vm, pytest.mark.full]
 
 OPERATIONS = 8192
 """Of one inference of the stand-in's model, as its file says."""
+FRAMES = 20
+SDK: dict[str, object] = {
+    "inference": INFERENCE_PATH,
+    "inference_model": "standin-mvm",
+    "inference_source": MODEL_PATH,
+    "inference_frames": FRAMES,
+}
 LONG = {"long_seconds": 15, "verify_level": "long"}
 
 
@@ -34,6 +43,7 @@ def test_a_level_keeps_its_time_and_is_green(provisioned: Machine, level: str) -
     assert 0 < host["seconds"] <= host["seconds_allowed"]
     asked = {code for code, found in answers(host).items() if found["answer"] != "skip"}
     assert ("METIS-401" in asked) == (level == "medium")
+    assert ("METIS-405" in asked) == (level == "medium")
     assert bool(host["inferences"]) == (level == "medium")
 
 
@@ -47,6 +57,21 @@ def test_numbers_come_from_the_card(provisioned: Machine) -> None:
     (slow,) = host["inferences"]
     assert slow["fps"] < healthy["fps"] / 2
     assert answers(host)["METIS-503"]["answer"] == "fail"
+
+
+def test_the_sdks_inference_runs_in_place_of_axrunmodel(provisioned: Machine) -> None:
+    control = CardControl(provisioned.card().control)
+    before = control.status()["counters"]["products"]
+    status, host = reported(provisioned, "verify", model_operations=OPERATIONS, **SDK)
+    assert (status, host["standing"]) == (0, "green")
+    assert control.status()["counters"]["products"] == before + FRAMES
+    found = answers(host)
+    assert found["METIS-501"]["seen"].startswith(f"{INFERENCE_PATH} standin-mvm {MODEL_PATH} --no-display --frames")
+    assert (found["METIS-501"]["answer"], found["METIS-502"]["answer"]) == ("pass", "unknown")
+    (healthy,) = host["inferences"]
+    with fault(provisioned, "slow"):
+        status, host = reported(provisioned, "verify", min_fps=healthy["fps"] / 2, **SDK)
+    assert (status, answers(host)["METIS-503"]["answer"]) == (1, "fail")
 
 
 def test_the_plan_of_the_cores_is_what_runs(provisioned: Machine) -> None:

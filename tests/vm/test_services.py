@@ -51,6 +51,8 @@ def test_the_watchdog_logs_the_card(served: Machine) -> None:
         "600",
         "no",
     )
+    board, *cores = (degrees // 1000 for degrees in CardControl(served.card().control).status()["temperatures"])
+    assert (values["board_c"], values["core_c"]) == (str(board), ",".join(str(degrees) for degrees in cores))
 
 
 def test_clock_and_mvm_are_limited(served: Machine) -> None:
