@@ -1280,7 +1280,9 @@ section_initramfs() {
 # ---- images: lists what is in them, which takes seconds
 
 look_into_image() {
-    limit 120 "$ROOT$INPUTS" "$1" "$ROOT$2" 2>/dev/null | while read -r see_kind see_item; do
+    # One whose listing fails or is cut off says nothing, which is not the same as lacking everything.
+    see_words=$(limit 120 "$ROOT$INPUTS" "$1" "$ROOT$2" 2>/dev/null) || see_words=unreadable
+    printf '%s\n' "$see_words" | while read -r see_kind see_item; do
         case $see_kind in holds | lacks | unreadable) put "$see_kind" "$1" "$see_item" ;; esac
     done
 }

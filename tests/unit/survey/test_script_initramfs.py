@@ -148,3 +148,11 @@ def test_images_are_looked_into_by_the_hosts_own_program(host: HostTree):
     )
     host.file(INPUTS, "#!/bin/sh\necho unreadable\n", mode=0o755)
     assert host.survey("images").image_items == (ImageItem(KERNEL, "", held=None),)
+
+
+@pytest.mark.parametrize("status", [1, 124], ids=["failed", "cut off"])
+def test_an_image_whose_listing_ended_early_is_one_that_could_not_be_listed(host: HostTree, status: int):
+    install(host)
+    host.file(f"/boot/initrd.img-{KERNEL}", "image")
+    host.file(INPUTS, f"#!/bin/sh\nexit {status}\n", mode=0o755)
+    assert host.survey("images").image_items == (ImageItem(KERNEL, "", held=None),)
