@@ -10,9 +10,10 @@ import pytest
 from guest import changed_nothing, deploy, fault, findings, ours, pyinfra, said
 
 from metis_provision.lab.apt import HOST_SEEN_FROM_GUEST
+from metis_provision.lab.card.control import CardControl
 from metis_provision.lab.machine import Machine
 from metis_provision.lab.standin import vendor
-from metis_provision.lab.standin.source import RUNTIME_VERSION, model_file
+from metis_provision.lab.standin.source import INFERENCE_PATH, MODEL_PATH, RUNTIME_VERSION, model_file
 
 pytestmark = pytest.mark.vm
 
@@ -74,6 +75,23 @@ def test_each_way_passes_the_self_test_with_the_golden_answer_and_no_other(
     assert found["METIS-502"]["answer"] == "fail"
     assert "inference 0, byte " in found["METIS-502"]["seen"], "the golden answer is the first one's"
     assert [code for code, finding in found.items() if finding["answer"] == "fail"] == ["METIS-502"]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("way", ["container"], indirect=True)
+def test_the_sdks_inference_runs_in_the_image(guest: Machine, ways: dict[str, dict[str, object]], way: str) -> None:
+    frames = 20
+    sdk = {"inference": INFERENCE_PATH, "inference_model": "standin-mvm", "inference_source": MODEL_PATH}
+    settings = ways[way] | sdk | {"inference_frames": frames}
+    assert said(guest, "ls", INFERENCE_PATH, check=False) == "", "it is not on the host"
+    control = CardControl(guest.card().control)
+    before = control.status()["counters"]["products"]
+    status, found = findings(guest, **settings)
+    assert (status, set(found)) == (0, {"METIS-502"}), "it compares no answer"
+    assert control.status()["counters"]["products"] == before + frames
+    status, found = findings(guest, **{**settings, "inference": "/opt/none/inference.py"})
+    assert status == 1
+    assert "/opt/none/inference.py is not in the runtime's image" in found["METIS-501"]["seen"]
 
 
 @pytest.mark.full
