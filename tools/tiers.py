@@ -2,7 +2,7 @@
 
 The virtual machines run beside the other tiers, because neither keeps two cores busy; what they print comes when they
 are done. In CI (the environment variable CI is set) a tier that cannot run is a failure. Tests marked ``full`` run with
---full.
+--full, and the longest modules of the virtual machines then beside the rest of them, on machines of their own.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Tier:
-    """A directory of tests, and what a machine must have to run it."""
+    """Tests, as pytest is told which, and what a machine must have to run them."""
 
     name: str
     missing: Callable[[], list[str]]
+    tests: tuple[str, ...]
 
 
 def _vm_missing() -> list[str]:
@@ -47,9 +48,17 @@ def _browser_missing() -> list[str]:
     return missing_browser_requirements()
 
 
-LANES = (
-    (Tier("unit", list), Tier("browser", _browser_missing), Tier("container", _container_missing)),
-    (Tier("vm", _vm_missing),),
+_WITHOUT_MACHINES = (
+    Tier("unit", list, ("tests/unit",)),
+    Tier("browser", _browser_missing, ("tests/browser",)),
+    Tier("container", _container_missing, ("tests/container",)),
+)
+_SWEEPS = tuple(f"tests/vm/test_{name}.py" for name in ("faults", "kernel_update", "pi"))
+LANES = (_WITHOUT_MACHINES, (Tier("vm", _vm_missing, ("tests/vm",)),))
+FULL_LANES = (
+    _WITHOUT_MACHINES,
+    (Tier("vm", _vm_missing, ("tests/vm", *(f"--ignore={module}" for module in _SWEEPS))),),
+    (Tier("vm-sweeps", _vm_missing, _SWEEPS),),
 )
 
 
@@ -65,10 +74,11 @@ def main(arguments: list[str]) -> int:
     """Run the tiers that are named, all if none are; the status is the worst of them."""
     full = "--full" in arguments
     names = [argument for argument in arguments if argument != "--full"]
-    lanes = [[tier for tier in lane if not names or tier.name in names] for lane in LANES]
+    every = FULL_LANES if full else LANES
+    lanes = [[tier for tier in lane if not names or tier.name in names] for lane in every]
     unknown = set(names) - {tier.name for lane in lanes for tier in lane}
     if unknown:
-        known = ", ".join(tier.name for lane in LANES for tier in lane)
+        known = ", ".join(tier.name for lane in every for tier in lane)
         print(f"There is no tier {', '.join(sorted(unknown))}: give one of {known}.", file=sys.stderr)
         return 2
     first, *others = [lane for lane in lanes if lane]
@@ -102,7 +112,7 @@ def _run(tier: Tier, full: bool, output: TextIO | None = None) -> Ending:
     print(f"==> {tier.name} tests", flush=True, file=output)
     started = time.monotonic()
     command = [sys.executable, "-m", "pytest", "-q", "--durations=5", "--durations-min=5"]
-    command += [*([] if full else ["-m", "not full"]), f"tests/{tier.name}"]
+    command += [*([] if full else ["-m", "not full"]), *tier.tests]
     status = subprocess.run(command, cwd=ROOT, check=False, stdout=output, stderr=output).returncode
     minutes = (time.monotonic() - started) / 60
     return Ending(status, f"  {tier.name:<10} {'passed' if status == 0 else 'FAILED'} in {minutes:.1f} min")

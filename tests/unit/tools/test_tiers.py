@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -13,16 +14,21 @@ PATH = Path(__file__).resolve().parents[3] / "tools" / "tiers.py"
 
 
 @pytest.fixture
-def tiers(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def real_tiers(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     specification = importlib.util.spec_from_file_location("tiers", PATH)
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     monkeypatch.setitem(sys.modules, "tiers", module)
     specification.loader.exec_module(module)
-    lacking = module.Tier("vm", lambda: ["mmdebstrap is missing: apt-get install mmdebstrap."])
-    monkeypatch.setattr(module, "LANES", ((lacking,),))
     return module
+
+
+@pytest.fixture
+def tiers(real_tiers: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    lacking = real_tiers.Tier("vm", lambda: ["mmdebstrap is missing: apt-get install mmdebstrap."], ("tests/vm",))
+    monkeypatch.setattr(real_tiers, "LANES", ((lacking,),))
+    return real_tiers
 
 
 @pytest.mark.parametrize(("ci", "status"), [("", 0), ("true", 1)])
@@ -44,7 +50,7 @@ def test_the_worst_tier_decides(tiers: ModuleType, monkeypatch: pytest.MonkeyPat
         (tmp_path / "tests" / name).mkdir(parents=True)
         (tmp_path / "tests" / name / "test_it.py").write_text(f"def test_it():\n    {body}\n")
     monkeypatch.setattr(tiers, "ROOT", tmp_path)
-    good, bad = tiers.Tier("good", list), tiers.Tier("bad", list)
+    good, bad = tiers.Tier("good", list, ("tests/good",)), tiers.Tier("bad", list, ("tests/bad",))
     for lanes in (((good, bad),), ((good,), (bad,)), ((bad,), (good,))):
         monkeypatch.setattr(tiers, "LANES", lanes)
         assert tiers.main(["good"]) == 0
@@ -58,7 +64,9 @@ def test_what_runs_beside_is_printed_in_one_piece(
         (tmp_path / "tests" / name).mkdir(parents=True)
         (tmp_path / "tests" / name / f"test_{name}.py").write_text(f"def test_{name}():\n    assert False, '{name}'\n")
     monkeypatch.setattr(tiers, "ROOT", tmp_path)
-    monkeypatch.setattr(tiers, "LANES", ((tiers.Tier("first", list),), (tiers.Tier("beside", list),)))
+    monkeypatch.setattr(
+        tiers, "LANES", tuple((tiers.Tier(name, list, (f"tests/{name}",)),) for name in ("first", "beside"))
+    )
     assert tiers.main([]) == 1
     printed = capfd.readouterr().out
     beside = printed[printed.index("==> beside tests") :].splitlines()
@@ -75,8 +83,25 @@ def test_longer_sweeps_run_only_when_asked_for(
         "import pytest\ndef test_short():\n    pass\n@pytest.mark.full\ndef test_long():\n    assert False\n"
     )
     monkeypatch.setattr(tiers, "ROOT", tmp_path)
-    monkeypatch.setattr(tiers, "LANES", ((tiers.Tier("sweep", list),),))
+    for name in ("LANES", "FULL_LANES"):
+        monkeypatch.setattr(tiers, name, ((tiers.Tier("sweep", list, ("tests/sweep",)),),))
     assert tiers.main([]) == 0
     assert "left out: tests marked full" in capsys.readouterr().out
     assert tiers.main(["--full"]) == 1
     assert "left out" not in capsys.readouterr().out
+
+
+def test_all_of_it_is_the_same_modules_in_other_lanes(real_tiers: ModuleType) -> None:
+    root = PATH.parents[1]
+
+    def modules(lanes: tuple[tuple[Any, ...], ...]) -> list[Path]:
+        found = []
+        for tier in (tier for lane in lanes for tier in lane):
+            named = [root / path for path in tier.tests if not path.startswith("--ignore=")]
+            ignored = {root / path.removeprefix("--ignore=") for path in tier.tests if path.startswith("--ignore=")}
+            every = (module for path in named for module in (path.rglob("test_*.py") if path.is_dir() else (path,)))
+            found += [module for module in every if module not in ignored]
+        return sorted(found)
+
+    assert modules(real_tiers.FULL_LANES) == modules(real_tiers.LANES)
+    assert root / "tests/vm/test_faults.py" in modules(real_tiers.LANES)
