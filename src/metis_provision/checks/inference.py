@@ -1,4 +1,4 @@
-"""What inferences on a host came to, against what its card can do at most."""
+"""Whether inferences on a host came to an end, and to what, against what its card can do at most."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterator
 
 from metis_provision.catalog.cards import CORES, cards
-from metis_provision.checks.evidence import Evidence
-from metis_provision.model.settings import CLOCKS_MHZ
+from metis_provision.checks.device import CUT_OFF, INSTALL_RUNTIME, NOT_FOUND, TIMED_OUT
+from metis_provision.checks.evidence import CannotLook, Evidence
+from metis_provision.model.settings import CLOCKS_MHZ, RuntimeSource
 from metis_provision.model.survey import CommandResult
 from metis_provision.model.verdict import Inference
 from metis_provision.survey.tools import parse_devices, parse_self_test
 
+_NAME_INFERENCE = "Have metis_inference name the SDK's inference.py by its path there, or leave it out for axrunmodel."
 _CORES_OF_COMMAND = re.compile(r"--aipu-cores (\d)\b")
 
 
@@ -20,6 +22,17 @@ def inferences(evidence: Evidence) -> Iterator[Inference]:
     for result, sustained in ((evidence.survey.self_test, False), (evidence.survey.sustained, True)):
         if result is not None and result.status == 0:
             yield from _inference(evidence, result, sustained)
+
+
+def need_end(evidence: Evidence, result: CommandResult) -> None:
+    """Raise ``CannotLook`` for an inference whose program is not there or was cut off."""
+    if result.status == NOT_FOUND and evidence.settings.inference:
+        place = "in the runtime's image" if evidence.settings.runtime is RuntimeSource.CONTAINER else "on this host"
+        raise CannotLook(f"{evidence.settings.inference} is not {place}", _NAME_INFERENCE)
+    if result.status == NOT_FOUND:
+        raise CannotLook(f"{result.program} is not installed on this host", INSTALL_RUNTIME)
+    if result.status == TIMED_OUT:
+        raise CannotLook("the inference did not end in time", CUT_OFF, power_cycle=True)
 
 
 def _inference(evidence: Evidence, result: CommandResult, sustained: bool) -> Iterator[Inference]:

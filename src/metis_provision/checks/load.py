@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from metis_provision.checks.device import CUT_OFF, INSTALL_RUNTIME, NOT_FOUND, SELF_TEST_OFF, TIMED_OUT, held_by
+from metis_provision.checks.device import SELF_TEST_OFF, held_by
 from metis_provision.checks.evidence import CannotLook, Evidence
+from metis_provision.checks.inference import need_end
 from metis_provision.checks.outcome import Checks, Outcome, failed, passed, skipped, unknown, warned
 from metis_provision.model.survey import CommandResult, LinkSeen, Load, Section
 from metis_provision.model.verdict import LINK_SPEEDS
@@ -31,11 +32,8 @@ def endured(evidence: Evidence) -> Iterator[Outcome]:
     result = _result(evidence)
     if result is None:
         raise CannotLook("the card was not kept at work: no model is set for the self-test, or the card was held")
+    need_end(evidence, result)
     output = parse_self_test(result.output)
-    if result.status == NOT_FOUND:
-        raise CannotLook(f"{result.program} is not installed on this host", INSTALL_RUNTIME)
-    if result.status == TIMED_OUT:
-        raise CannotLook("the inference did not end in time", CUT_OFF, power_cycle=True)
     if result.status != 0 or output.answer is AnswerCheck.WRONG:
         words = output.answer_line if output.answer is AnswerCheck.WRONG else trouble(result.output)
         yield failed(short="broke off", command=result.command, status=result.status, detail=words.rstrip("."))

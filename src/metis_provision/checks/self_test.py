@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from metis_provision.checks.device import (
-    CUT_OFF,
     HELD_BY_NOBODY,
-    INSTALL_RUNTIME,
-    NOT_FOUND,
     SELF_TEST_OFF,
-    TIMED_OUT,
     VERIFY_LATER,
     held_by,
 )
 from metis_provision.checks.evidence import CannotLook, Evidence
-from metis_provision.checks.inference import inferences
+from metis_provision.checks.inference import inferences, need_end
 from metis_provision.checks.outcome import Checks, Outcome, failed, passed, skipped, unknown
-from metis_provision.model.settings import RuntimeSource
 from metis_provision.model.survey import CommandResult, Section
 from metis_provision.survey.tools import (
     AnswerCheck,
@@ -36,7 +31,6 @@ _SET_MODEL = (
     "Set metis_model_source (a compiled model to hand over) or metis_self_test_model (one that is on the host), "
     "or metis_self_test = False to go without."
 )
-_NAME_INFERENCE = "Have metis_inference name the SDK's inference.py by its path there, or leave it out for axrunmodel."
 _NOT_COMPARED = "Nothing to repair: the inference ended well, but whether its answer was right is not proven."
 _COUNT_INTERRUPTS = "Look for the card's lines in /proc/interrupts on the host, before and after an inference."
 _READ_OUTPUT = "Run the same command on the host and report its output, so that this form is learned."
@@ -51,13 +45,7 @@ def self_test_ran(evidence: Evidence) -> Iterator[Outcome]:
         return
     result = evidence.self_test
     output = parse_self_test(result.output)
-    if result.status == NOT_FOUND and evidence.settings.inference:
-        place = "in the runtime's image" if evidence.settings.runtime is RuntimeSource.CONTAINER else "on this host"
-        raise CannotLook(f"{evidence.settings.inference} is not {place}", _NAME_INFERENCE)
-    if result.status == NOT_FOUND:
-        raise CannotLook(f"{result.program} is not installed on this host", INSTALL_RUNTIME)
-    if result.status == TIMED_OUT:
-        raise CannotLook("the self-test did not end in time", CUT_OFF, power_cycle=True)
+    need_end(evidence, result)
     if result.status != 0:
         yield failed(short="did not run", command=result.command, status=result.status, detail=_last_words(result))
     elif not output.throughput:

@@ -1040,6 +1040,12 @@ def _load() -> Iterator[Case]:
     yield Case("METIS-510", "wrong, after a warning", ended(1, "error: no display", wrong), FAIL, "byte 17")
     yield Case("METIS-510", "hangs", ended(124), UNKNOWN, "did not end in time")
     yield Case("METIS-510", "no tool", ended(127), UNKNOWN, "axrunmodel is not installed")
+    sdk = settings(
+        verify_level="long", inference="/opt/sdk/inference.py", inference_model="yolo", inference_source="clip.mp4"
+    )
+    yield Case(
+        "METIS-510", "no SDK", replace(ended(127), settings=sdk), UNKNOWN, "/opt/sdk/inference.py is not on this host"
+    )
     yield Case("METIS-510", "no figure", ended(0), UNKNOWN, "no throughput")
     yield Case("METIS-510", "no frames", ended(0, "System throughput: 0 FPS"), UNKNOWN, "no throughput")
     yield Case("METIS-510", "few frames", ended(0, "System throughput: 0.5 FPS"), PASS, "system 0.5 FPS")
