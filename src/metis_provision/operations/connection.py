@@ -18,12 +18,15 @@ def watch(host: Host) -> None:
     """Have the kernel end the connection once the host's has acknowledged nothing for ``GIVE_UP_SECONDS``.
 
     Without it a host that loses its network while a command runs is waited for without end, and every other one with
-    it. Through a jump host this watches the way to that one; the rest of the way is for its sshd to watch.
+    it. Through a jump host this watches the way to that one; the rest of the way is for its sshd to watch. A command
+    that the host has not let begin in that time is given up as well: something in between may acknowledge for a host
+    that has gone, and paramiko would wait for an hour.
     """
     transport = _transport(host)
     if transport is None:
         return
     transport.set_keepalive(KEEPALIVE_SECONDS)
+    transport.channel_timeout = GIVE_UP_SECONDS  # type: ignore[attr-defined] # missing in its stubs
     stream = transport.sock
     while isinstance(stream, Channel):
         stream = stream.get_transport().sock

@@ -24,6 +24,7 @@ from pyinfra.connectors.util import clear_askpass_cache, remove_any_sudo_askpass
 
 from metis_provision.model.settings import Settings
 from metis_provision.operations import commands
+from metis_provision.operations.connection import watch
 from metis_provision.operations.guard import report
 
 POLL_SECONDS = 2
@@ -169,6 +170,7 @@ def _boot_id(host: Host) -> str | None:
         host.connect(show_errors=False)
     if not host.connected:
         return None
+    watch(host)
     try:
         said = _run(host, commands.boot_id_command(), _timeout=ANSWER_SECONDS)
     except RebootFailed:

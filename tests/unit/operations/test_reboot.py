@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import gevent
 import pytest
@@ -113,3 +115,25 @@ def test_a_host_that_was_not_touched_stops_only_itself() -> None:
         raise RebootFailed("its drain failed")
     with turns.one("second", 1):
         pass
+
+
+def test_a_connection_made_while_the_host_goes_down_is_watched_before_it_is_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = []
+    host = SimpleNamespace(connected=False, current_op_global_arguments={}, disconnect=lambda: None, connector=None)
+
+    def connect(**_: object) -> None:
+        host.connected = True
+        seen.append("connected")
+
+    def say(*_: object, **__: object) -> tuple[bool, SimpleNamespace]:
+        seen.append("asked")
+        return True, SimpleNamespace(stdout_lines=["new"])
+
+    host.connect, host.run_shell_command = connect, say
+    # The package has an operation of the same name.
+    reboot = importlib.import_module("metis_provision.operations.reboot")
+    monkeypatch.setattr(reboot, "watch", lambda one: seen.append("watched" if one is host else "another"))
+    assert reboot._boot_id(host) == "new"
+    assert seen == ["connected", "watched", "asked"]
