@@ -159,7 +159,7 @@ def test_pip_installs_upgrades_and_removes(container: Container, shop: Vendor, d
     assert versions(container) == {NEW}
     assert changed(deploy(shop.apt(NEW)))
     assert packages(container) == [f"axelera-runtime-{NEW}"]
-    assert not there(container, "/opt/axelera")
+    assert not there(container, f"/opt/axelera/{directory}")
     assert not there(container, "/usr/local/bin/axdevice")
     assert versions(container) == {NEW}
     assert changed(deploy({}))
