@@ -56,6 +56,7 @@ def test_the_vendors_rules_open_nothing_to_everybody(clean: Machine) -> None:
     assert changed_nothing(deploy(clean))
 
 
+@pytest.mark.full
 def test_a_node_and_heap_that_were_opened_by_hand_are_closed_again(clean: Machine) -> None:
     put(clean, f"{RULES_DIR}/72-axelera.rules", VENDORS)
     clean.run("chmod", "0666", NODE, HEAP)

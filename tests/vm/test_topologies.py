@@ -101,6 +101,7 @@ def test_one_card_of_two_is_missed_and_the_other_one_left_to_its_holder(two: Mac
     assert findings(two) == (0, {})
 
 
+@pytest.mark.full
 def test_a_card_that_comes_late_finds_room_and_its_number(two: Machine) -> None:
     two.unplug_card()
     two.reboot()
