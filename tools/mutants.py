@@ -335,9 +335,11 @@ def main(arguments: list[str]) -> int:
             survived = [mutant for mutant, survives in zip(those, answers, strict=True) if survives]
             killed = len(those) - len(survived)
             print(f"{module}: {killed} of {len(those)} killed ({killed / max(1, len(those)):.1%})", flush=True)
-            low += [module] if killed < FLOOR * len(those) else []
             survivors += survived
-    unexplained = [mutant for mutant in survivors if mutant.name not in explained()]
+            if killed < FLOOR * len(those):
+                low.append(module)
+    known = explained()
+    unexplained = [mutant for mutant in survivors if mutant.name not in known]
     if low:
         print(f"below {FLOOR:.0%}: {', '.join(low)}")
     print(f"{number - len(survivors)} of {number} killed; {len(unexplained)} survivors without a reason")

@@ -9,8 +9,8 @@ import os
 import select
 import signal
 import subprocess
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,37 +56,36 @@ class ProcessRecord:
 
     def wait(self) -> None:
         """Return once the process has ended, however long that takes."""
-        try:
-            handle = os.pidfd_open(self.pid)
-        except ProcessLookupError:
-            return
-        try:
+        with suppress(ProcessLookupError), tied_to(self.pid) as handle:
             if self.is_alive():
-                _ended(handle, None)
-        finally:
-            os.close(handle)
+                ended(handle, None)
 
     def terminate(self) -> None:
         """End the process: SIGTERM first, SIGKILL if it takes longer than ``TERM_SECONDS``."""
-        try:
-            handle = os.pidfd_open(self.pid)
-        except ProcessLookupError:
-            return
-        try:
-            # Only now is the number tied to one process: look after opening, not before.
+        with suppress(ProcessLookupError), tied_to(self.pid) as handle:
             if not self.is_alive():
                 return
             for number in (signal.SIGTERM, signal.SIGKILL):
                 signal.pidfd_send_signal(handle, number)
-                if _ended(handle, TERM_SECONDS):
+                if ended(handle, TERM_SECONDS):
                     return
-        except ProcessLookupError:
-            return
-        finally:
-            os.close(handle)
 
 
-def _ended(handle: int, seconds: float | None) -> bool:
+@contextmanager
+def tied_to(pid: int) -> Iterator[int]:
+    """Open a pidfd: the number is tied to one process from here on, so look whose it is after opening, not before.
+
+    ProcessLookupError if there is no such process.
+    """
+    handle = os.pidfd_open(pid)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def ended(handle: int, seconds: float | None) -> bool:
+    """Return whether the process of a pidfd ends within ``seconds`` (None: as long as it takes)."""
     poll = select.poll()
     poll.register(handle, select.POLLIN)
     return bool(poll.poll(None if seconds is None else seconds * 1000))
@@ -163,21 +162,13 @@ def kill_while_found(find: Callable[[], Iterable[int]], is_one: Callable[[int], 
     def killed() -> list[int]:
         found = list(find())
         for pid in found:
-            with suppress(ProcessLookupError):
-                _kill(pid, is_one)
+            with suppress(ProcessLookupError), tied_to(pid) as handle:
+                if is_one(pid):
+                    signal.pidfd_send_signal(handle, signal.SIGKILL)
         return found
 
     if not asked_until(lambda: not killed(), END_SECONDS):
         raise UserError(f"Processes of {what} did not end: {list(find())}.", ExitCode.FAILED)
-
-
-def _kill(pid: int, is_one: Callable[[int], bool]) -> None:
-    handle = os.pidfd_open(pid)
-    try:
-        if is_one(pid):
-            signal.pidfd_send_signal(handle, signal.SIGKILL)
-    finally:
-        os.close(handle)
 
 
 def run_in_namespaces(pid: int, name: str, script: str) -> None:

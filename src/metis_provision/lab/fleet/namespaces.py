@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from metis_provision.lab.process import END_SECONDS, ProcessRecord, kill_while_found
+from metis_provision.lab.process import END_SECONDS, ProcessRecord, ended, kill_while_found, tied_to
 from metis_provision.model.errors import ExitCode, UserError
 
 
@@ -40,11 +39,11 @@ def first_process(keeper: ProcessRecord) -> int | None:
 def _handles(stack: ExitStack, record: ProcessRecord) -> Iterator[int]:
     """Open the process and its children; only after opening it is known whose number it was."""
     try:
-        keeper = _open(stack, record.pid)
+        keeper = stack.enter_context(tied_to(record.pid))
         if not record.is_alive():
             return
         yield keeper
-        opened = {child: _open(stack, int(child)) for child in _children(record.pid)}
+        opened = {child: stack.enter_context(tied_to(int(child))) for child in _children(record.pid)}
         for child in _children(record.pid) & opened.keys():
             yield opened[child]
     except (ProcessLookupError, FileNotFoundError):
@@ -55,18 +54,10 @@ def _children(pid: int) -> set[str]:
     return set(Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
 
 
-def _open(stack: ExitStack, pid: int) -> int:
-    handle = os.pidfd_open(pid)
-    stack.callback(os.close, handle)
-    return handle
-
-
 def _wait(handles: list[int]) -> None:
     deadline = time.monotonic() + END_SECONDS
     for handle in handles:
-        poll = select.poll()
-        poll.register(handle, select.POLLIN)
-        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+        if not ended(handle, max(0.0, deadline - time.monotonic())):
             raise UserError(f"A process of the fleet did not end within {END_SECONDS:.0f} s.", ExitCode.FAILED)
 
 
