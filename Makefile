@@ -47,4 +47,4 @@ lock: .venv/ready
 	@tools/lock
 
 clean:
-	rm -rf .venv dist .mypy_cache .ruff_cache
+	rm -rf .venv build dist .mypy_cache .ruff_cache

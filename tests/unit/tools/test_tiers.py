@@ -1,8 +1,11 @@
-"""A tier that cannot run is named with its reason, and in CI it is a failure."""
+"""A tier that cannot run is named with its reason, and in CI it is a failure; what passed is not run again."""
 
 from __future__ import annotations
 
 import importlib.util
+import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -28,6 +31,8 @@ def real_tiers(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def tiers(real_tiers: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     lacking = real_tiers.Tier("vm", lambda: ["mmdebstrap is missing: apt-get install mmdebstrap."], ("tests/vm",))
     monkeypatch.setattr(real_tiers, "LANES", ((lacking,),))
+    # None of these runs needs a plugin, and loading them takes longer than the run.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     return real_tiers
 
 
@@ -89,6 +94,111 @@ def test_longer_sweeps_run_only_when_asked_for(
     assert "left out: tests marked full" in capsys.readouterr().out
     assert tiers.main(["--full"]) == 1
     assert "left out" not in capsys.readouterr().out
+
+
+@pytest.fixture
+def committed(tiers: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A file with the tiers that ran, beside `sound`, without which `bad` fails; `good` passes and skips a test."""
+    repository = tmp_path / "repository"
+    runs, sound = repository / "build" / "runs", repository / "build" / "sound"
+    runs.parent.mkdir(parents=True)
+    for name, body in (("good", "pass"), ("bad", f"assert Path({str(sound)!r}).exists()")):
+        (repository / "tests" / name).mkdir(parents=True)
+        (repository / "tests" / name / f"test_{name}.py").write_text(
+            "from pathlib import Path\nimport pytest\n"
+            f"def test_it():\n    open({str(runs)!r}, 'a').write('{name} ')\n    {body}\n"
+            "@pytest.mark.skip(reason='not here')\ndef test_other():\n    pass\n"
+        )
+    (repository / ".gitignore").write_text("build/\n__pycache__/\n.pytest_cache/\n")
+    git(repository, "init", "-q")
+    commit(repository)
+    monkeypatch.setattr(tiers, "ROOT", repository)
+    lane = tuple(tiers.Tier(name, list, (f"tests/{name}",)) for name in ("good", "bad"))
+    monkeypatch.setattr(tiers, "FULL_LANES", (lane,))
+    monkeypatch.setattr(tiers, "LANES", (lane,))
+    return runs
+
+
+def git(repository: Path, *words: str) -> None:
+    person = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    subprocess.run(["git", "-C", str(repository), *person, *words], check=True, capture_output=True)
+
+
+def commit(repository: Path) -> None:
+    git(repository, "add", "--all")
+    git(repository, "commit", "-q", "--allow-empty", "-m", "As it is")
+
+
+def test_what_passed_on_a_commit_is_told_and_not_run_again_what_failed_is(
+    tiers: ModuleType, committed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tiers.main(["--full"]) == 1
+    (committed.parent / "sound").touch()
+    first = capsys.readouterr().out
+    assert re.search(r"^  good       passed in \d\.\d min, 2 tests, 1 of them skipped$", first, re.MULTILINE)
+    assert re.search(r"^  bad        FAILED in \d\.\d min, 2 tests, 1 of them skipped$", first, re.MULTILINE)
+    assert tiers.main(["--full"]) == 0
+    assert committed.read_text() == "good bad bad "
+    told = capsys.readouterr().out
+    assert re.search(
+        r"^Tiers on [0-9a-f]{7}:\n  good       passed in .* skipped, on \d{4}-\d\d-\d\d\n  bad ", told, re.M
+    )
+    assert tiers.main(["--full"]) == 0
+    assert committed.read_text() == "good bad bad "
+
+
+def test_what_passed_runs_again_if_it_is_named_or_anything_changed(tiers: ModuleType, committed: Path) -> None:
+    repository = committed.parent.parent
+
+    def ran() -> bool:
+        before = committed.read_text() if committed.exists() else ""
+        tiers.main(["--full"])
+        return committed.read_text() != before
+
+    (committed.parent / "sound").touch()
+    assert ran()
+    assert not ran()
+    before = committed.read_text()
+    tiers.main(["--full", "good"])
+    assert committed.read_text() == f"{before}good "
+    tiers.main([])
+    assert committed.read_text() == f"{before}good good bad "
+    commit(repository)
+    assert ran()
+    (repository / "changed").touch()
+    assert ran()
+    assert ran()
+    (repository / "changed").unlink()
+    assert not ran()
+
+
+def test_what_failed_when_it_was_named_is_no_longer_told_as_passed(tiers: ModuleType, committed: Path) -> None:
+    (committed.parent / "sound").touch()
+    assert tiers.main(["--full"]) == 0
+    (committed.parent / "sound").unlink()
+    assert tiers.main(["--full", "bad"]) == 1
+    assert tiers.main(["--full"]) == 1
+
+
+def test_what_passed_while_the_files_were_changed_is_not_remembered(tiers: ModuleType, committed: Path) -> None:
+    repository = committed.parent.parent
+    (repository / "tests/good/test_good.py").write_text(
+        "from pathlib import Path\n"
+        f"def test_it():\n    open({str(committed)!r}, 'a').write('good ')\n"
+        f"    Path({str(repository / 'changed')!r}).touch()\n"
+    )
+    commit(repository)
+    tiers.main(["--full"])
+    (repository / "changed").unlink()
+    tiers.main(["--full"])
+    assert committed.read_text().split().count("good") == 2
+
+
+def test_without_a_repository_nothing_is_remembered(tiers: ModuleType, committed: Path) -> None:
+    shutil.rmtree(committed.parent.parent / ".git")
+    tiers.main(["--full", "good"])
+    tiers.main(["--full"])
+    assert committed.read_text().split().count("good") == 2
 
 
 def test_all_of_it_is_the_same_modules_in_other_lanes(real_tiers: ModuleType) -> None:
