@@ -144,6 +144,7 @@ def test_it_all_survives_a_reboot(provisioned: Machine) -> None:
     assert findings(provisioned) == (0, {})
 
 
+@pytest.mark.full
 def test_a_connection_cut_during_the_build_is_gone_on_with(provisioned: Machine) -> None:
     release = said(provisioned, "uname", "-r")
     provisioned.run("dkms", "uninstall", "-m", "metis", "-v", "1.6.2", "-k", release)

@@ -100,7 +100,8 @@ def test_the_rescan_heals_a_card_whose_firmware_comes_up_late(served: Machine, n
     assert "vmsi configured" in firmware(served)
     # The card that came back starts what waits for its node.
     wait_for(lambda: is_active(served, "axelera-watchdog.service"))
-    assert "clock=600MHz" in said(served, "axdevice")
+    # What limits the card may have it open just now.
+    wait_for(lambda: "clock=600MHz" in said(served, "axdevice", check=False))
 
 
 def test_a_busy_card_is_left_to_its_holder(served: Machine) -> None:
@@ -131,7 +132,8 @@ def test_a_boot_without_a_card_fails_nothing(served: Machine) -> None:
     # The port kept room on the bus.
     served.plug_card()
     wait_for(lambda: is_active(served, "axelera-watchdog.service"))
-    assert "clock=600MHz" in said(served, "axdevice")
+    # What limits the card may have it open just now.
+    wait_for(lambda: "clock=600MHz" in said(served, "axdevice", check=False))
 
 
 def test_a_late_card_starts_what_was_skipped(served: Machine) -> None:
