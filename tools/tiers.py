@@ -9,6 +9,7 @@ run again, unless it is named.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -127,6 +128,8 @@ def main(arguments: list[str]) -> int:
 
 def _memory() -> Path | None:
     """Return where it is kept what passed on this commit; None where the files are not those of a commit."""
+    if shutil.which("git") is None:
+        return None
     said = [
         subprocess.run(["git", *words], cwd=ROOT, check=False, capture_output=True, text=True)
         for words in (("rev-parse", "HEAD"), ("status", "--porcelain"))

@@ -194,8 +194,14 @@ def test_what_passed_while_the_files_were_changed_is_not_remembered(tiers: Modul
     assert committed.read_text().split().count("good") == 2
 
 
-def test_without_a_repository_nothing_is_remembered(tiers: ModuleType, committed: Path) -> None:
-    shutil.rmtree(committed.parent.parent / ".git")
+@pytest.mark.parametrize("lacking", ["repository", "git"])
+def test_without_a_repository_nothing_is_remembered(
+    tiers: ModuleType, committed: Path, monkeypatch: pytest.MonkeyPatch, lacking: str
+) -> None:
+    if lacking == "git":
+        monkeypatch.setenv("PATH", str(committed.parent))
+    else:
+        shutil.rmtree(committed.parent.parent / ".git")
     tiers.main(["--full", "good"])
     tiers.main(["--full"])
     assert committed.read_text().split().count("good") == 2
