@@ -105,7 +105,7 @@ _DAMAGED = (
 def missing(content: bytes, wanted: Iterable[str], board: Board) -> tuple[str, ...]:
     """Return the lines of ``wanted`` that ``content`` does not put in force on ``board``.
 
-    Parameters first: behind an overlay a ``dtparam`` would be the overlay's.
+    Parameters first: behind an overlay a ``dtparam`` is the overlay's if that has one of the name.
     """
     state = _state(content, board)
     lines = dict.fromkeys(wanted)

@@ -70,19 +70,20 @@ class Firmware:
 
 
 def read_config(text: str, board: Board) -> Firmware:
-    """Return what the firmware of ``board`` does with a config.txt; lines it does not know do nothing."""
+    """Return what the firmware of ``board`` does with a config.txt; lines it does not know do nothing.
+
+    A ``dtparam`` behind an overlay is the overlay's if that has one of the name, and the board's if not. None of
+    ``OVERLAYS`` has any.
+    """
     parameters: dict[str, str] = {}
     values: dict[str, str] = {}
     overlays: list[str] = []
-    in_overlay = False
     for line in _applied(text, board):
         key, _, value = line.partition("=")
         if key == "dtoverlay":
             name = re.split("[,:]", value)[0]
-            # Parameters behind an overlay are the overlay's; an empty name gives them back to the board.
-            in_overlay = bool(name)
             overlays += [name] if name else []
-        elif key == "dtparam" and not in_overlay:
+        elif key == "dtparam":
             for item in value.split(","):
                 parameter, _, setting = item.partition("=")
                 parameters[parameter.strip()] = setting.strip() or "on"

@@ -45,8 +45,9 @@ PI5, CM5 = BOARDS[Kind.PI5], BOARDS[Kind.CM5]
         ("[cm5]\ndtparam=pciex1", None),
         ("[none]\ndtparam=pciex1", None),
         ("[0x12345678]\ndtparam=pciex1", None),
-        ("dtoverlay=gpio-fan\ndtparam=pciex1", None),
-        ("dtoverlay=gpio-fan\ndtoverlay=\ndtparam=pciex1", 2),
+        ("dtoverlay=pcie-32bit-dma-pi5\ndtparam=pciex1", 2),
+        ("dtparam=pciex1\ndtoverlay=pcie-32bit-dma-pi5\n[all]\ndtparam=pciex1_gen=1", 1),
+        ("dtoverlay=pcie-32bit-dma-pi5\ndtoverlay=\ndtparam=pciex1", 2),
     ],
 )
 def test_config_txt_sets_up_the_port(text, generation):
