@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,9 +115,9 @@ def logged_at_the_update(machine: Machine) -> str:
 
 
 def changed_by(done: Done) -> list[str]:
-    """The operations of a deploy that changed something, by pyinfra's table of results."""
-    rows = [line.split() for line in done.stderr.splitlines() if line.strip().startswith("Metis | ")]
-    return [" ".join(words[2:-4]) for words in rows if words[-3] != "-"]
+    """The operations of a deploy that changed something, by what pyinfra says of each as it goes."""
+    told = done.stderr.split("--> Starting operation: Metis | ")[1:]
+    return [said.split("\n")[0].strip() for said in told if re.search(r"^ *\[[^]]+\] Success$", said, re.MULTILINE)]
 
 
 def test_a_driver_that_does_not_compile_for_the_next_kernel_takes_nothing_away(
