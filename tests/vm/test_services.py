@@ -39,6 +39,11 @@ def firmware(machine: Machine) -> str:
     return next((line for line in reversed(lines) if "vmsi" in line), "")
 
 
+def wait_for_its_clock(machine: Machine) -> None:
+    """Wait until the card says that it is limited: what limits it may have it open when it is first asked."""
+    wait_for(lambda: "clock=600MHz" in said(machine, "axdevice", check=False))
+
+
 def test_the_watchdog_logs_the_card(served: Machine) -> None:
     assert is_active(served, "axelera-watchdog.service")
     lines = said(served, "journalctl", "--no-pager", "-o", "cat", "-t", "axelera-stats-logger").splitlines()
@@ -100,8 +105,7 @@ def test_the_rescan_heals_a_card_whose_firmware_comes_up_late(served: Machine, n
     assert "vmsi configured" in firmware(served)
     # The card that came back starts what waits for its node.
     wait_for(lambda: is_active(served, "axelera-watchdog.service"))
-    # What limits the card may have it open just now.
-    wait_for(lambda: "clock=600MHz" in said(served, "axdevice", check=False))
+    wait_for_its_clock(served)
 
 
 def test_a_busy_card_is_left_to_its_holder(served: Machine) -> None:
@@ -132,8 +136,7 @@ def test_a_boot_without_a_card_fails_nothing(served: Machine) -> None:
     # The port kept room on the bus.
     served.plug_card()
     wait_for(lambda: is_active(served, "axelera-watchdog.service"))
-    # What limits the card may have it open just now.
-    wait_for(lambda: "clock=600MHz" in said(served, "axdevice", check=False))
+    wait_for_its_clock(served)
 
 
 def test_a_late_card_starts_what_was_skipped(served: Machine) -> None:
@@ -147,4 +150,4 @@ def test_a_late_card_starts_what_was_skipped(served: Machine) -> None:
     served.run("sh", "-c", "echo 1 >/sys/bus/pci/rescan")
     wait_for(lambda: is_active(served, "axelera-watchdog.service"))
     wait_for(lambda: is_active(served, "axelera-rescan.service"))
-    wait_for(lambda: "clock=600MHz" in said(served, "axdevice", check=False))
+    wait_for_its_clock(served)
