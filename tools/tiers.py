@@ -80,7 +80,7 @@ _REST = Tier(
     _VM.missing,
     (*_VM.tests, *(f"--ignore={module}" for part in (_PI, _KERNEL, _DRIVER, _FAULTS) for module in part.tests)),
 )
-FULL_LANES = ((*_WITHOUT_MACHINES, _PI, _KERNEL), (_REST, _DRIVER, _FAULTS))
+FULL_LANES = ((*_WITHOUT_MACHINES, _DRIVER, _PI), (_REST, _FAULTS, _KERNEL))
 
 
 @dataclass(frozen=True)
@@ -175,10 +175,13 @@ def _run(tier: Tier, run: Run, output: TextIO | None = None) -> Ending:
 
 
 def _counted(results: bytes) -> str:
-    """Return how many tests there were and were skipped, of pytest's JUnit file; nothing if it came to none."""
-    # Of pytest's own making: nothing in it is to be guarded against.
-    suite = next(ElementTree.fromstring(results).iter("testsuite")) if results else None  # noqa: S314
-    return "" if suite is None else f", {suite.get('tests')} tests, {suite.get('skipped')} of them skipped"
+    """Return how many tests there were and were skipped, of pytest's JUnit file; nothing if that is not whole."""
+    try:
+        # Of pytest's own making: nothing in it is to be guarded against.
+        suite = next(ElementTree.fromstring(results).iter("testsuite"))  # noqa: S314
+    except ElementTree.ParseError:
+        return ""
+    return f", {suite.get('tests')} tests, {suite.get('skipped')} of them skipped"
 
 
 def _remember(ending: Ending, kept: Path) -> None:

@@ -34,6 +34,7 @@ def clean(provisioned: Machine) -> Iterator[Machine]:
     deploy(provisioned)
 
 
+@pytest.mark.full
 def test_cameras_keep_the_heap_through_their_group(clean: Machine) -> None:
     put(clean, f"{RULES_DIR}/60-cameras.rules", 'SUBSYSTEM=="dma_heap", GROUP="video", MODE="0660"\n')
     apply_rules(clean)

@@ -15,7 +15,7 @@ from metis_provision.lab.machine import Machine
 from metis_provision.lab.standin import vendor
 from metis_provision.lab.standin.source import INFERENCE_PATH, MODEL_PATH, RUNTIME_VERSION, model_file
 
-pytestmark = pytest.mark.vm
+pytestmark = [pytest.mark.vm, pytest.mark.full]
 
 OLD = "1.7.0"
 NO_FILE: dict[str, object] = {"runtime_source": None, "runtime_sha256": None, "self_test_model": None}
@@ -51,10 +51,7 @@ WHERE = {
 }
 
 
-# Python and podman are many packages for an emulated guest.
-@pytest.fixture(
-    scope="module", params=["apt", *(pytest.param(way, marks=pytest.mark.full) for way in ("pip", "container"))]
-)
+@pytest.fixture(scope="module", params=["apt", "pip", "container"])
 def way(request: pytest.FixtureRequest, guest: Machine, ways: dict[str, dict[str, object]]) -> str:
     """A way, by which the runtime is on the machine."""
     deploy(guest, **ways[request.param])
@@ -77,7 +74,6 @@ def test_each_way_passes_the_self_test_with_the_golden_answer_and_no_other(
     assert [code for code, finding in found.items() if finding["answer"] == "fail"] == ["METIS-502"]
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("way", ["container"], indirect=True)
 def test_the_sdks_inference_runs_in_the_image(guest: Machine, ways: dict[str, dict[str, object]], way: str) -> None:
     frames = 20
@@ -94,7 +90,6 @@ def test_the_sdks_inference_runs_in_the_image(guest: Machine, ways: dict[str, di
     assert "/opt/none/inference.py is not in the runtime's image" in found["METIS-501"]["seen"]
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("way", ["container"], indirect=True)
 def test_a_container_has_the_nodes_that_a_rescan_left(
     guest: Machine, ways: dict[str, dict[str, object]], way: str
@@ -126,7 +121,6 @@ def test_a_model_of_another_release_is_refused(guest: Machine, ways: dict[str, d
     assert [code for code, finding in found.items() if finding["answer"] == "fail"] == ["METIS-504"]
 
 
-@pytest.mark.full
 def test_an_archive_that_holds_another_image_is_refused_and_the_one_in_use_stays(
     guest: Machine, ways: dict[str, dict[str, object]]
 ) -> None:
@@ -138,7 +132,6 @@ def test_an_archive_that_holds_another_image_is_refused_and_the_one_in_use_stays
     assert said(guest, "axrunmodel", "--version") == f"axrunmodel {RUNTIME_VERSION} (stand-in)"
 
 
-@pytest.mark.full
 def test_switched_off_nothing_of_it_is_left(guest: Machine, ways: dict[str, dict[str, object]]) -> None:
     deploy(guest, **{**NO_FILE, "runtime": "none", "self_test": False})
     assert said(guest, "sh", "-c", "command -v axdevice axrunmodel", check=False) == ""

@@ -77,6 +77,7 @@ def test_two_cards_are_green_and_left_alone(two: Machine) -> None:
     assert changed_nothing(deploy(two))
 
 
+@pytest.mark.full
 def test_the_order_outlives_a_boot(two: Machine) -> None:
     two.reboot()
     wait_for(lambda: said(two, "sh", "-c", "ls /dev/axelera[0-9]*", check=False) == "/dev/axelera0\n/dev/axelera1")

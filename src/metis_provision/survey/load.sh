@@ -72,23 +72,21 @@ join_words_of() { # text: JOINED without the space around it
     join_words $1
 }
 
-watch_links() { # seconds at most, seconds between two looks
-    watch_over=''
-    trap 'watch_over=yes' TERM
+watch_links() { # process whose end ends the watch, seconds at most, seconds between two looks
     watch_count=0
-    watch_left=$1
+    watch_left=$2
     read_clock
     watch_began=$CLOCK
-    while [ -z "$watch_over" ] && [ "$watch_left" -gt 0 ]; do
+    while kill -0 "$1" 2>/dev/null && [ "$watch_left" -gt 0 ]; do
         read_clock
         see_sample $(((CLOCK - watch_began) / 100))
         watch_count=$((watch_count + 1))
-        watch_left=$((watch_left - $2))
-        sleep "$2"
+        watch_left=$((watch_left - $3))
+        sleep "$3"
     done
     read_clock
     see_sample $(((CLOCK - watch_began) / 100))
-    put looks "$((watch_count + 1))" "$2"
+    put looks "$((watch_count + 1))" "$3"
 }
 
 see_error_counters() { # before or after: what the ports above the cards have counted; the cards' own are masked by the driver
@@ -126,11 +124,16 @@ section_load() {
     see_temperatures before
     see_error_counters before
     count_interrupts before
-    watch_links "$((METIS_LOAD_SECONDS + 60))" "$((METIS_LOAD_SECONDS / 600 + 1))" &
+    see_most=$((METIS_LOAD_SECONDS + 60))
+    # The watch ends with a process, not by a trap: bash 5.2 loses a signal that comes while it reads a substitution.
+    sleep "$see_most" </dev/null >/dev/null 2>&1 &
+    see_work=$!
+    watch_links "$see_work" "$see_most" "$((METIS_LOAD_SECONDS / 600 + 1))" &
     see_watcher=$!
     # shellcheck disable=SC2086
-    call_tool "$((METIS_LOAD_SECONDS + 60))" axrunmodel "$METIS_MODEL" $METIS_CORES --seconds "$METIS_LOAD_SECONDS"
-    kill -TERM "$see_watcher" 2>/dev/null
+    call_tool "$see_most" axrunmodel "$METIS_MODEL" $METIS_CORES --seconds "$METIS_LOAD_SECONDS"
+    # A shell may say of a process that a signal ended it.
+    { kill "$see_work" && wait "$see_work"; } 2>/dev/null
     wait "$see_watcher"
     put_words output
     put exit "$STATUS"

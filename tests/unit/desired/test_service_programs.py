@@ -6,6 +6,7 @@ import fcntl
 import os
 import shlex
 import shutil
+import signal
 import stat
 import subprocess
 from collections.abc import Mapping
@@ -51,9 +52,18 @@ class Target:
         self.write(f"bin/{name}", f"#!/bin/sh\n{body}\n").chmod(0o755)
 
     def run(self, program: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        env = {"PATH": f"{self.bin}:/usr/bin:/bin", "METIS_ROOT": str(self.root), **environment}
-        command = [*self.shell, str(self.root / program.lstrip("/")), *arguments]
+        command, env = self._command(program, *arguments), self._environment(**environment)
         return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=120)
+
+    def start(self, program: str, *arguments: str) -> subprocess.Popen[str]:
+        command, env = self._command(program, *arguments), self._environment()
+        return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def _command(self, program: str, *arguments: str) -> list[str]:
+        return [*self.shell, str(self.root / program.lstrip("/")), *arguments]
+
+    def _environment(self, **environment: str) -> dict[str, str]:
+        return {"PATH": f"{self.bin}:/usr/bin:/bin", "METIS_ROOT": str(self.root), **environment}
 
     def function(self, *path: str, ids: tuple[str, str, str], config: bytes = b"") -> Path:
         directory = "/sys/devices/pci0000:00/" + "/".join(path)
@@ -285,6 +295,33 @@ def test_the_logger_refuses_what_it_does_not_know(target: Target, arguments: lis
     done = target.run("/usr/bin/axelera-stats-logger", *arguments)
     assert done.returncode == 2
     assert "usage: axelera-stats-logger" in done.stderr
+
+
+def test_the_logger_ends_with_a_signal_and_takes_its_sleep_along(target: Target) -> None:
+    target.node(target.card())
+    asleep = target.root / "asleep"
+    # Its process is told only a while after its start, so that the shell waits for it by then.
+    target.stub("sleep", f"/bin/sleep 0.5; echo $$ >{asleep}.new; mv {asleep}.new {asleep}; exec /bin/sleep 60")
+    with target.start("/usr/bin/axelera-stats-logger", "--interval", "60") as logger:
+        while not asleep.exists():
+            assert logger.poll() is None
+        logger.terminate()
+        # The sleep has the same output open: it would not be at its end.
+        said, complained = logger.communicate(timeout=30)
+    assert (logger.returncode, complained) == (0, "")
+    assert pairs(said)["card"] == "axelera0"
+
+
+def test_the_logger_ends_with_a_signal_while_it_looks(target: Target) -> None:
+    target.node(target.card())
+    looks = target.root / "looks"
+    target.stub("sleep", f": >{looks}")
+    target.stub("axdevice", f"[ ! -e {looks} ] || exec /bin/sleep 5")
+    with target.start("/usr/bin/axelera-stats-logger", "--interval", "1") as logger:
+        while not looks.exists():
+            assert logger.poll() is None
+        logger.terminate()
+        assert logger.wait(timeout=30) in (0, -signal.SIGTERM)
 
 
 def test_one_line_goes_into_syslog(target: Target) -> None:

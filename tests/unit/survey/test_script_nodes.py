@@ -23,6 +23,7 @@ from metis_provision.model.survey import (
     Temperatures,
 )
 from metis_provision.survey.parser import parse_survey, read_survey
+from metis_provision.survey.script import survey_command
 
 MEMBER_GID = 64123
 HOLD = "import sys; node = open(sys.argv[1], 'r+b', buffering=0); print('open', flush=True); sys.stdin.read()"
@@ -375,12 +376,17 @@ def test_the_load_is_watched(carded: HostTree):
     )
     survey = carded.survey("load", self_test_model="/m.json", load_seconds=10)
     assert survey.sustained.output == ("System throughput: 9.5 FPS",)
-    assert survey.load.looks > 3
+    assert 3 < survey.load.looks < 60, "it ends with the work, not with its own limit of 70"
     seen = [link for link in survey.load.links if link.bdf == "0000:01:00.0"]
     assert [link.width for link in seen] == [4, 1, 4]
     assert [link.width for link in survey.load.links if link.bdf == "0000:00:01.0"] == [4]
     assert survey.load.errors == (Counted("0000:00:01.0", 2, 5, "correctable"),)
     assert survey.load.clocks["after"] == survey.load.clocks["before"] != ()
+
+
+def test_no_signal_is_trapped():
+    """Bash 5.2 loses one that comes while it reads a command substitution, and fails over that substitution."""
+    assert "trap " not in survey_command(SurveyRequest(sections=("load",), self_test_model="/m.json", load_seconds=1))
 
 
 def test_without_a_time_the_cards_are_not_kept_at_work(carded: HostTree):

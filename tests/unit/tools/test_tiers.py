@@ -221,3 +221,8 @@ def test_all_of_it_is_the_same_modules_in_other_lanes(real_tiers: ModuleType) ->
 
     assert modules(real_tiers.FULL_LANES) == modules(real_tiers.LANES)
     assert root / "tests/vm/test_faults.py" in modules(real_tiers.LANES)
+
+
+@pytest.mark.parametrize("results", [b"", b'<testsuites><testsuite tests="3" skipp'])
+def test_a_file_of_results_that_was_cut_off_counts_nothing(real_tiers: ModuleType, results: bytes) -> None:
+    assert real_tiers._counted(results) == ""
