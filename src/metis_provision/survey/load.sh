@@ -126,7 +126,7 @@ section_load() {
     count_interrupts before
     see_most=$((METIS_LOAD_SECONDS + 60))
     # The watch ends with a process, not by a trap: bash 5.2 loses a signal that comes while it reads a substitution.
-    sleep "$see_most" </dev/null >/dev/null 2>&1 &
+    sleep "$see_most" >/dev/null 2>&1 &
     see_work=$!
     watch_links "$see_work" "$see_most" "$((METIS_LOAD_SECONDS / 600 + 1))" &
     see_watcher=$!
