@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import gevent.monkey
@@ -18,11 +18,15 @@ def _blocking_calls_are_pythons_own() -> Iterator[None]:
     assert not gevent.monkey.is_module_patched("select"), "this test imported pyinfra_cli into the tests' process"
 
 
-@pytest.fixture
-def shellcheck() -> str:
-    """The program, of this environment or of the machine; skips where there is neither."""
-    beside = Path(sys.executable).with_name("shellcheck")
-    found = str(beside) if beside.exists() else shutil.which("shellcheck")
-    if found is None:
-        pytest.skip("shellcheck is not installed")
+@pytest.fixture(scope="session")
+def shellcheck() -> Callable[..., str]:
+    """What shellcheck, of this environment, says of files or of ``text=`` under its options: nothing, or findings."""
+    program = Path(sys.executable).with_name("shellcheck")
+
+    def found(*arguments: str | Path, text: str | None = None) -> str:
+        command = [program, *arguments, *([] if text is None else ["-"])]
+        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+        assert done.returncode in (0, 1), done.stderr
+        return done.stdout
+
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -178,20 +178,15 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("init", INITS)
-def test_shellcheck_finds_nothing_wrong_with_the_programs(tmp_path: Path, init: str) -> None:
+def test_shellcheck_finds_nothing_wrong_with_the_programs(
+    tmp_path: Path, init: str, shellcheck: Callable[..., str]
+) -> None:
     programs = [f for f in services.files(ALL, host(init)) if is_shell(f)]
     assert len(programs) >= 6
     for file in programs:
         (tmp_path / Path(file.path).name).write_bytes(file.content)
     # openrc-run reads name, description and the like.
-    command = [
-        str(Path(sys.executable).parent / "shellcheck"),
-        "--shell=sh",
-        "--exclude=SC2034",
-        *map(str, sorted(tmp_path.iterdir())),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.stdout == ""
+    assert shellcheck("--shell=sh", "--exclude=SC2034", *sorted(tmp_path.iterdir())) == ""
 
 
 def is_shell(file: File) -> bool:

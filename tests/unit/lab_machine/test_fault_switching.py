@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 
 import pytest
@@ -258,18 +257,18 @@ def test_the_command_says_what_to_look_at_and_what_heals(running):
     assert (row["host"], row["on"], row["name"]) == ("demo", True, "hang")
 
 
-def complaints(text):
+@pytest.fixture
+def complaints(shellcheck):
     """What shellcheck has to say of a script."""
-    command = [shutil.which("shellcheck") or ".venv/bin/shellcheck", "-s", "sh", "-e", "SC2251", "-"]
-    return subprocess.run(command, input=f"#!/bin/sh\n{text}\n", text=True, capture_output=True, check=False).stdout
+    return lambda text: shellcheck("-s", "sh", "-e", "SC2251", text=f"#!/bin/sh\n{text}\n")
 
 
 @pytest.mark.parametrize("text", SCRIPTS)
-def test_scripts_are_posix_and_clean(text):
+def test_scripts_are_posix_and_clean(text, complaints):
     assert complaints(text) == ""
 
 
-def test_the_rescan_is_clean_too():
+def test_the_rescan_is_clean_too(complaints):
     assert complaints(switching.RESCAN) == ""
     assert "SC2086" in complaints("ls $gone")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -76,5 +75,4 @@ def test_a_file_system_that_cannot_be_written_is_told(tmp_path):
 
 @pytest.mark.parametrize("script", [SETUP_SCRIPT, CUSTOMIZE_SCRIPT, RECORD_AND_BECOME])
 def test_shellcheck_is_content(script, shellcheck):
-    result = subprocess.run([shellcheck, "--shell=sh", "-"], input=script, text=True, capture_output=True, check=False)
-    assert result.stdout == ""
+    assert shellcheck("--shell=sh", text=script) == ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -56,5 +55,4 @@ def test_a_kernel_without_a_module_is_told():
 
 @pytest.mark.parametrize("script", [TWIN_SCRIPT, BOOT_HOOK, FIRST_INIT])
 def test_shellcheck_is_content(script, shellcheck):
-    result = subprocess.run([shellcheck, "--shell=sh", "-"], input=script, text=True, capture_output=True, check=False)
-    assert result.stdout == ""
+    assert shellcheck("--shell=sh", text=script) == ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,6 @@ from metis_provision.packaging.recipe import Format, Recipe, recipe
 from metis_provision.packaging.source import read_source
 
 Pinned = Callable[..., Payload]
-SHELLCHECK = Path(sys.executable).parent / "shellcheck"
 PINNED_IN = {
     Format.DEB: "README.source",
     Format.RPM: ".spec",
@@ -156,23 +154,28 @@ def test_a_directory_with_blanks_is_refused(pinned: Pinned) -> None:
     ],
 )
 def test_scripts_pass_the_shell_checks(
-    kind: Format, suffix: str, shell: str, excluded: str, pinned: Pinned, tmp_path: Path
+    kind: Format,
+    suffix: str,
+    shell: str,
+    excluded: str,
+    pinned: Pinned,
+    tmp_path: Path,
+    shellcheck: Callable[..., str],
 ) -> None:
     script = tmp_path / "script"
     script.write_text(text(made(kind, pinned), suffix))
     parser = {"busybox": ["busybox", "ash"]}.get(shell, [shell])
     assert subprocess.run([*parser, "-n", script], check=False).returncode == 0
-    command = [SHELLCHECK, "-s", shell, *([f"--exclude={excluded}"] if excluded else []), script]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.stdout == ""
+    assert shellcheck("-s", shell, *([f"--exclude={excluded}"] if excluded else []), script) == ""
 
 
-def test_the_spec_s_scriptlets_pass_the_shell_checks(pinned: Pinned, tmp_path: Path) -> None:
+def test_the_spec_s_scriptlets_pass_the_shell_checks(
+    pinned: Pinned, tmp_path: Path, shellcheck: Callable[..., str]
+) -> None:
     spec = text(made(Format.RPM, pinned), ".spec")
     for name in ("pre", "post", "preun", "posttrans"):
         found = re.search(rf"^%{name}\n(.*?)^%\w", spec, re.MULTILINE | re.DOTALL)
         assert found is not None
         script = tmp_path / name
         script.write_text("#!/bin/sh\n" + re.sub(r"^ *$", "", found[1]).replace("%%", "%"))
-        done = subprocess.run([SHELLCHECK, script], capture_output=True, text=True, check=False)
-        assert done.stdout == "", name
+        assert shellcheck(script) == "", name

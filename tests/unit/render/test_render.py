@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import stat
-import subprocess
 import sys
 from pathlib import Path
 
@@ -47,14 +46,11 @@ def test_every_platform_gets_what_was_reviewed(golden):
     assert golden.differing() == []
 
 
-def test_every_rendered_script_passes_shellcheck(golden):
+def test_every_rendered_script_passes_shellcheck(golden, shellcheck):
     scripts = [path for path in golden.GOLDEN.rglob("*") if path.is_file() and path.read_bytes().startswith(SHEBANGS)]
     assert scripts
     # Lists that settings fill may have one entry.
-    command = [Path(sys.executable).parent / "shellcheck", "--severity=warning", "--exclude=SC2043"]
-    done = subprocess.run([*command, *scripts], capture_output=True, text=True, check=False)
-    assert done.stdout == ""
-    assert done.returncode == 0
+    assert shellcheck("--severity=warning", "--exclude=SC2043", *scripts) == ""
 
 
 def test_there_is_a_reviewed_tree_of_every_platform_and_init_system(golden):

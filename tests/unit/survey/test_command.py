@@ -19,9 +19,7 @@ SOURCE = files("metis_provision.survey").joinpath("script.sh").read_text(encodin
 def test_shellcheck_is_content(dialect, shellcheck):
     # With the part that is put in where it is asked for; comments of it tell shellcheck what is meant.
     whole = source("script.sh").replace(MAIN, source("load.sh") + MAIN)
-    done = subprocess.run([shellcheck, "-s", dialect, "-"], input=whole, capture_output=True, text=True, check=False)
-    assert done.stdout == ""
-    assert done.returncode == 0
+    assert shellcheck("-s", dialect, text=whole) == ""
 
 
 def test_the_text_fits_into_one_argument_twice_over():
