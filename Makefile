@@ -15,7 +15,8 @@ demo: setup
 test: setup
 	@$(BIN)/python tools/tiers.py
 
-test-full: setup
+test-full:
+	@tools/setup --full "$(PYTHON)"
 	@$(BIN)/python tools/tiers.py --full
 
 check: .venv/ready

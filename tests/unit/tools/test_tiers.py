@@ -1,4 +1,4 @@
-"""A tier that cannot run is named with its reason, and in CI it is a failure; what passed is not run again."""
+"""A tier that cannot run is named with its reason, and where all must it is a failure; what passed is not run again."""
 
 from __future__ import annotations
 
@@ -30,18 +30,24 @@ def real_tiers(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 @pytest.fixture
 def tiers(real_tiers: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     lacking = real_tiers.Tier("vm", lambda: ["mmdebstrap is missing: apt-get install mmdebstrap."], ("tests/vm",))
-    monkeypatch.setattr(real_tiers, "LANES", ((lacking,),))
+    for lanes in ("LANES", "FULL_LANES"):
+        monkeypatch.setattr(real_tiers, lanes, ((lacking,),))
     # None of these runs needs a plugin, and loading them takes longer than the run.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     return real_tiers
 
 
-@pytest.mark.parametrize(("ci", "status"), [("", 0), ("true", 1)])
+@pytest.mark.parametrize(("ci", "words", "status"), [("", [], 0), ("true", [], 1), ("", ["--full"], 1)])
 def test_a_tier_that_cannot_run(
-    tiers: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ci: str, status: int
+    tiers: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    ci: str,
+    words: list[str],
+    status: int,
 ) -> None:
     monkeypatch.setenv("CI", ci)
-    assert tiers.main([]) == status
+    assert tiers.main(words) == status
     assert "vm         not run: mmdebstrap is missing: apt-get install mmdebstrap." in capsys.readouterr().out
 
 
