@@ -166,13 +166,15 @@ ask_until() { # seconds, expression of sed, command...: what the first line with
 	shift 2
 	command -v "$1" >/dev/null 2>&1 || return 127
 	{
-		# The shell becomes timeout, which passes on what ends it to the command and to what that has started.
+		# The shell becomes timeout, so that its process is known, and the group that it makes for the command.
 		sh -c 'echo "$$" && exec timeout "$@"' sh "$until_seconds" "$@" 2>&1 </dev/null | {
 			read -r until_process
 			until_found=$(sed -n "/$until_wanted/{s/.*$until_wanted.*/\\1/p;q;}")
 			if [ -n "$until_found" ]; then
 				printf '%s\n' "$until_found"
-				kill "$until_process"
+				# To all of the group: a timeout that has not yet noted what it started ends without it (coreutils 9.1).
+				# That of busybox makes none and becomes the command itself.
+				kill -s TERM -- "-$until_process" || kill "$until_process"
 			fi
 		}
 	} 2>/dev/null
